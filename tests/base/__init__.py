@@ -1,0 +1,1 @@
+"""Tests of `_base`: errors, settings, records."""

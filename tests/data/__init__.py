@@ -1,0 +1,1 @@
+"""Tests of `_data`: what users do with a pool."""

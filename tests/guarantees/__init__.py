@@ -1,0 +1,1 @@
+"""One file per guarantee of the design, named after it."""

@@ -1,0 +1,1 @@
+"""Tests of the floor `_pool`: one file per module."""

@@ -1,0 +1,1 @@
+"""Tests of `_query`: what a query is."""

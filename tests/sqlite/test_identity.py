@@ -1,0 +1,60 @@
+"""Whether the file is still the one that was opened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.sqlite.support import run_in, writes
+from trio_sqlrepo._base.driver import Verdict
+from trio_sqlrepo._base.errors import DatabaseReplaced
+from trio_sqlrepo._sqlite.identity import FileIdentity
+
+if TYPE_CHECKING:
+    from trio_sqlrepo._sqlite import SqliteDriver
+
+INSERT = writes("INSERT INTO room (name) VALUES ('cellar')")
+
+
+def test_the_same_file_is_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.touch()
+    identity = FileIdentity(str(path))
+    path.write_text("more")
+    identity.check()
+    assert repr(identity) == f"<FileIdentity {path}>"
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal"])
+def test_a_commit_into_a_deleted_file_is_not_acknowledged(
+    writer: SqliteDriver, db_path: Path, suffix: str
+) -> None:
+    run_in(writer, INSERT)
+    Path(f"{db_path}{suffix}").unlink()
+    writer.begin_write()
+    writer.execute("DELETE FROM room")
+    with pytest.raises(DatabaseReplaced, match=r"is gone") as caught:
+        writer.commit()
+    assert writer.verdict(caught.value) is Verdict.UNKNOWN
+    with pytest.raises(DatabaseReplaced):
+        writer.probe()
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal"])
+def test_a_replaced_file_is_noticed(writer: SqliteDriver, db_path: Path, suffix: str) -> None:
+    writer.probe()
+    other = db_path.with_name("other")
+    other.touch()
+    other.replace(f"{db_path}{suffix}")
+    with pytest.raises(DatabaseReplaced, match="is another file than the one opened"):
+        writer.probe()
+
+
+def test_reading_acknowledges_nothing_and_compares_nothing(
+    reader: SqliteDriver, db_path: Path
+) -> None:
+    db_path.unlink()
+    reader.begin_read()
+    reader.commit()

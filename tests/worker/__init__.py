@@ -1,0 +1,1 @@
+"""Tests of the floor `_worker`: one file per module."""

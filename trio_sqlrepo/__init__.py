@@ -1,0 +1,77 @@
+# The house, from the top floor down. One frozen job goes down, one outcome comes up, nothing calls
+# upward; each floor imports only from floors below it (import-linter keeps it so).
+#
+#   cli/            7  python -m trio_sqlrepo demo
+#   _opening.py     6  open_database: the nursery that owns everything
+#   _database.py    6  Database
+#   _repository.py  5  Repository
+#   _data/          4  sessions, bodies, migrations, the check of every declared query
+#   _pool/          3  who runs what when: lanes, leases, the supervisor. Trio tasks, no SQL
+#   _worker/        2  one connection on one pinned thread; group commit
+#   _sqlite/        1  what runs SQL; the only importer of apsw; knows no trio
+#   _query/         1  what a query is; pure; never meets _sqlite
+#   _base/          0  errors, settings, jobs, the driver protocol
+"""A trio-native, structured-concurrency repository framework for SQLite."""
+
+from trio_sqlrepo._base.config import PoolConfig as PoolConfig
+from trio_sqlrepo._base.config import SqlFunction as SqlFunction
+from trio_sqlrepo._base.config import SQLiteConfig as SQLiteConfig
+from trio_sqlrepo._base.errors import CheckViolation as CheckViolation
+from trio_sqlrepo._base.errors import DatabaseCorrupt as DatabaseCorrupt
+from trio_sqlrepo._base.errors import DatabaseError as DatabaseError
+from trio_sqlrepo._base.errors import DatabaseLocked as DatabaseLocked
+from trio_sqlrepo._base.errors import DatabaseReadOnly as DatabaseReadOnly
+from trio_sqlrepo._base.errors import DatabaseReplaced as DatabaseReplaced
+from trio_sqlrepo._base.errors import DatatypeViolation as DatatypeViolation
+from trio_sqlrepo._base.errors import DeclarationError as DeclarationError
+from trio_sqlrepo._base.errors import DiskFull as DiskFull
+from trio_sqlrepo._base.errors import ForeignAwait as ForeignAwait
+from trio_sqlrepo._base.errors import ForeignKeyViolation as ForeignKeyViolation
+from trio_sqlrepo._base.errors import ForkedProcess as ForkedProcess
+from trio_sqlrepo._base.errors import IntegrityError as IntegrityError
+from trio_sqlrepo._base.errors import InternalError as InternalError
+from trio_sqlrepo._base.errors import MappingError as MappingError
+from trio_sqlrepo._base.errors import MigrationError as MigrationError
+from trio_sqlrepo._base.errors import MultipleResults as MultipleResults
+from trio_sqlrepo._base.errors import NoResult as NoResult
+from trio_sqlrepo._base.errors import NotNullViolation as NotNullViolation
+from trio_sqlrepo._base.errors import NotRegistered as NotRegistered
+from trio_sqlrepo._base.errors import OpenError as OpenError
+from trio_sqlrepo._base.errors import OutcomeUnknown as OutcomeUnknown
+from trio_sqlrepo._base.errors import PoolClosed as PoolClosed
+from trio_sqlrepo._base.errors import PoolError as PoolError
+from trio_sqlrepo._base.errors import PoolOverloaded as PoolOverloaded
+from trio_sqlrepo._base.errors import PoolTimeout as PoolTimeout
+from trio_sqlrepo._base.errors import ReadOnlySession as ReadOnlySession
+from trio_sqlrepo._base.errors import ReentrantUse as ReentrantUse
+from trio_sqlrepo._base.errors import SessionEnded as SessionEnded
+from trio_sqlrepo._base.errors import SessionError as SessionError
+from trio_sqlrepo._base.errors import SqlError as SqlError
+from trio_sqlrepo._base.errors import SqlRepoError as SqlRepoError
+from trio_sqlrepo._base.errors import TransactionAborted as TransactionAborted
+from trio_sqlrepo._base.errors import TriggerViolation as TriggerViolation
+from trio_sqlrepo._base.errors import UniqueViolation as UniqueViolation
+from trio_sqlrepo._base.job import SqlValue as SqlValue
+from trio_sqlrepo._base.stats import LaneStats as LaneStats
+from trio_sqlrepo._base.stats import StatementStats as StatementStats
+from trio_sqlrepo._base.stats import Stats as Stats
+from trio_sqlrepo._data.migrate import Migration as Migration
+from trio_sqlrepo._data.session import Session as Session
+from trio_sqlrepo._data.transaction import Snapshot as Snapshot
+from trio_sqlrepo._data.transaction import Transaction as Transaction
+from trio_sqlrepo._database import Database as Database
+from trio_sqlrepo._opening import open_database as open_database
+from trio_sqlrepo._query.declare import query as query
+from trio_sqlrepo._query.declare import snapshot as snapshot
+from trio_sqlrepo._query.declare import transaction as transaction
+from trio_sqlrepo._query.markers import Blob as Blob
+from trio_sqlrepo._query.markers import Json as Json
+from trio_sqlrepo._query.markers import Naive as Naive
+from trio_sqlrepo._query.markers import RowCount as RowCount
+from trio_sqlrepo._repository import Repository as Repository
+
+# What users see in tracebacks and help is the public name.
+for _public in list(globals().values()):
+    if isinstance(_public, type) and _public.__module__.startswith("trio_sqlrepo._"):
+        _public.__module__ = "trio_sqlrepo"
+del _public

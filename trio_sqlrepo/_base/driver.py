@@ -1,0 +1,214 @@
+"""What a worker asks of an engine: one connection, used by one thread.
+
+`_worker` knows this protocol only, so another engine is one folder beside `_sqlite`, and tests
+inject faults with a driver of their own.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from trio_sqlrepo._base.errors import SqlError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from trio_sqlrepo._base.inspection import Inspection
+    from trio_sqlrepo._base.job import Parameters, Row, SqlValue, Statement
+
+R = TypeVar("R")
+
+
+class Verdict(enum.Enum):
+    """What an error says of the work that met it, and of the connection."""
+
+    NOT_APPLIED = "not applied"  # the statement left nothing; the connection is well
+    BUSY = "busy"  # not applied: a lock of another process; may be tried again
+    RETIRE = "retire"  # not applied; the connection must be replaced
+    UNKNOWN = "unknown"  # a COMMIT failed half-way; the connection must be replaced
+
+
+class Role(enum.Enum):
+    """What a connection is for."""
+
+    WRITER = "writer"
+    READER = "reader"  # can't write: query_only and an authorizer
+    SOLE = "sole"  # writes, and reads in `begin_read` transactions that forbid writes
+    MIGRATOR = "migrator"  # foreign keys off, so that table rebuilds lose no children
+
+
+class Interrupted(SqlError):
+    """`Driver.abort` ended a statement, or `give_up` a wait. Never leaves the library."""
+
+
+class Driver(Protocol):
+    """One connection. Every method runs on the thread that opened it, save `abort`.
+
+    Every method that fails raises a `SqlRepoError` (or whatever a user's function raised).
+    Between jobs no statement is left un-reset and no transaction open.
+    """
+
+    # Asked about once a millisecond while a lock of another process is awaited, and between the
+    # chunks of a long batch; True ends the wait or batch with `Interrupted`. The worker sets it
+    # once, before the first use.
+    give_up: Callable[[], bool]
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open (SQLite's autocommit flag is off)."""
+        ...
+
+    def abort(self) -> None:
+        """End the statement that runs now, if one does. From any thread."""
+        ...
+
+    def close(self) -> None:
+        """Close the connection; a second call does nothing."""
+        ...
+
+    # -- declared statements ---------------------------------------------------------------
+
+    def prepare(self, statements: Sequence[Statement]) -> None:
+        """Compile every statement into this connection's cache and keep it there.
+
+        Raises `DeclarationError` where the schema no longer fits one; the others are kept.
+        """
+        ...
+
+    def is_precompiled(self, statement: Statement) -> bool:
+        """Whether the statement will run without being compiled."""
+        ...
+
+    @property
+    def compilations(self) -> int:
+        """How often SQLite has compiled since opening, re-preparations included."""
+        ...
+
+    def run(self, statement: Statement, parameters: Parameters) -> Any:
+        """Run it to its end; give its built rows (at most two if `single`), or its row count.
+
+        Rows are built while stepping. The statement is reset when this returns or raises.
+        If SQLite has compiled it anew, its columns are checked before a row is built.
+        """
+        ...
+
+    def run_many(self, statement: Statement, batch: Sequence[Parameters]) -> Any:
+        """Run it once for each element; give all built rows in order, or the sum of row counts."""
+        ...
+
+    # -- ad hoc ----------------------------------------------------------------------------
+
+    def is_read_only(self, sql: str) -> bool:
+        """Whether `sql` (one statement) may run on a reader. Raises `SqlError` if it is wrong."""
+        ...
+
+    def execute(
+        self, sql: str, parameters: Sequence[SqlValue] | Mapping[str, SqlValue]
+    ) -> list[Row]:
+        """Run one ad-hoc statement and give all its rows."""
+        ...
+
+    def runs_alone(self, sql: str) -> bool:
+        """Whether `sql` must run outside a transaction (VACUUM)."""
+        ...
+
+    def apply(self, function: Callable[..., R], args: tuple[Any, ...]) -> R:
+        """Call `function(connection, *args)` with the raw connection.
+
+        It may run any SQL its connection may, but not control transactions. Raises what it raises;
+        errors of SQLite are converted.
+        """
+        ...
+
+    # -- schema --------------------------------------------------------------------------------
+
+    def inspect(self, sql: str) -> Inspection:
+        """Compile without running and say what SQLite says of it. Never raises for wrong SQL."""
+        ...
+
+    def run_script(self, sql: str) -> None:
+        """Run every statement of a migration inside the open transaction.
+
+        `BEGIN`, `COMMIT`, `SAVEPOINT`, `ATTACH` and the like are refused. An error names the
+        statement's number and its line in the script.
+        """
+        ...
+
+    def foreign_key_violations(self) -> list[str]:
+        """What `PRAGMA foreign_key_check` finds, one sentence each, without any row's values."""
+        ...
+
+    # -- transactions ----------------------------------------------------------------------
+
+    def begin_read(self) -> None:
+        """Open a read transaction and fix its view now (reads a page).
+
+        Forbids writes until it ends, on any connection.
+        """
+        ...
+
+    def begin_write(self) -> None:
+        """`BEGIN IMMEDIATE`: wait up to `busy_timeout` for other processes.
+
+        Raises `DatabaseLocked` after that, `Interrupted` when `give_up` says so.
+        """
+        ...
+
+    def commit(self) -> None:
+        """COMMIT, then compare the file's identity.
+
+        On `Verdict.NOT_APPLIED` the transaction is rolled back before this raises. Raises
+        `OutcomeUnknown` where the COMMIT may be on disk, `DatabaseReplaced` where it is in a
+        file that no longer bears the path. Ends a read transaction as well.
+        """
+        ...
+
+    def rollback(self) -> None:
+        """ROLLBACK if a transaction is open. Never raises; see `is_clean`."""
+        ...
+
+    def savepoint(self) -> None:
+        """Open a savepoint inside the open one."""
+        ...
+
+    def release(self) -> None:
+        """Keep what the innermost savepoint holds."""
+        ...
+
+    def undo(self) -> None:
+        """Undo what the innermost savepoint holds, and end it.
+
+        Does nothing if the whole transaction has vanished.
+        """
+        ...
+
+    @property
+    def savepoint_depth(self) -> int:
+        """How many savepoints are open."""
+        ...
+
+    def total_changes(self) -> int:
+        """Rows changed since opening: unmoved after a statement that undid itself."""
+        ...
+
+    def has_deferred_violations(self) -> bool:
+        """Whether a deferred foreign key is broken now, so that COMMIT would fail."""
+        ...
+
+    # -- judgement -------------------------------------------------------------------------
+
+    def verdict(self, error: BaseException) -> Verdict:
+        """What the error says of the work and of this connection."""
+        ...
+
+    def is_clean(self) -> bool:
+        """Whether it may go back. A cheap question.
+
+        It may with no transaction (`txn_state` NONE), nothing attached and settings as they were.
+        """
+        ...
+
+    def probe(self) -> None:
+        """Read a page and compare the identity of the file and its WAL with those at opening."""
+        ...

@@ -1,0 +1,37 @@
+"""What SQLite says of a statement, as `_sqlite` finds it and `_query` reads it."""
+
+from __future__ import annotations
+
+import attrs
+
+
+@attrs.frozen
+class Column:
+    """One result column. The last three are None for an expression."""
+
+    name: str
+    declared_type: str | None  # as written in CREATE TABLE: "INTEGER", "NUMERIC(10, 2)"; else None
+    table: str | None
+    origin: str | None  # the column's name in its table
+    not_null: bool = False  # a NOT NULL column of a table (or an INTEGER PRIMARY KEY)
+
+
+@attrs.frozen(kw_only=True)
+class Inspection:
+    """One statement, compiled and not run."""
+
+    parameters: tuple[str, ...] = ()  # as written, with their prefix, in order: ":room", "?1", "?"
+    columns: tuple[Column, ...] = ()
+    read_only: bool = True
+    # (action, table) as the authorizer names them: ("read", "message"), ("insert", "message"),
+    # ("update", …), ("delete", …); what triggers and foreign-key actions do included.
+    actions: frozenset[tuple[str, str]] = frozenset()
+    functions: frozenset[str] = frozenset()  # lower case
+    fires_triggers: bool = False
+    # What a declared query may not do, as sentences: transaction control, ATTACH, PRAGMA …
+    forbidden: tuple[str, ...] = ()
+    more_statements: bool = False
+    # Why it doesn't compile (scrubbed), and where: 1-based line and column in the SQL, None if
+    # SQLite does not say.
+    error: str | None = None
+    error_position: tuple[int, int] | None = None

@@ -1,0 +1,165 @@
+"""`Database`: the session that lasts as long as its `open_database` block."""
+
+from __future__ import annotations
+
+import contextvars
+import inspect
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, Unpack, final
+
+from trio_sqlrepo._base.job import Job, Kind, Row, query_job
+from trio_sqlrepo._data.body import check_not_bound_to_connection
+from trio_sqlrepo._data.calls import (
+    LoopSession,
+    checked_bindings,
+    execute_reading,
+    execute_writing,
+)
+from trio_sqlrepo._data.transaction import (
+    Snapshot,
+    Transaction,
+    snapshot_block,
+    transaction_block,
+)
+from trio_sqlrepo._pool.report import describe_pool
+from trio_sqlrepo._pool.state import running_on
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from contextlib import AbstractAsyncContextManager
+
+    from trio_sqlrepo._base.stats import Stats
+    from trio_sqlrepo._data.contract import Contract
+    from trio_sqlrepo._data.session import Bindings
+    from trio_sqlrepo._pool.lane import Lane
+    from trio_sqlrepo._pool.pool import Pool
+    from trio_sqlrepo._query.plan import Plan
+    from trio_sqlrepo._sqlite import Connection
+    from trio_sqlrepo._worker.hands import Hands
+
+R = TypeVar("R")
+Arguments = TypeVarTuple("Arguments")
+
+
+@final
+class Database(LoopSession):
+    """An open database, from `open_database`. Any number of tasks may use it at once.
+
+    Reads run on reader connections, each seeing the newest committed state; writes run one after
+    the other, many in one COMMIT, and return once they are on disk. All async methods are
+    checkpoints and may be cancelled: a call that raises `trio.Cancelled` has left nothing.
+
+    Every call may raise `PoolClosed`, `PoolTimeout`, `PoolOverloaded`, `ReentrantUse` or
+    `ForkedProcess` without having run.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def _make(cls, pool: Pool, contract: Contract) -> Database:
+        database = cls.__new__(cls)
+        database._pool = pool
+        pool.explain_outside = cls._explain_outside
+        database._contract = contract
+        return database
+
+    def __repr__(self) -> str:
+        return f"<Database {self._pool.name!r} {self._pool.state.value}>"
+
+    async def execute(self, sql: str, parameters: Bindings = ()) -> list[Row]:
+        checked_bindings(sql, parameters)
+        reading = partial(execute_reading, sql, parameters)
+        rows = await self._send(Job(Kind.ADHOC, "execute", writes=False, work=reading))
+        if rows is None:
+            writing = partial(execute_writing, sql, parameters)
+            job = Job(Kind.ADHOC, "execute", writes=True, parameters=(sql,), work=writing)
+            rows = await self._send(job)
+        return rows  # type: ignore[no-any-return]  # both give rows
+
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        """Give a block that holds the writer: COMMIT at its end, ROLLBACK if it raises.
+
+        Entering waits for the writer, leaving for the disk. Every other write waits meanwhile:
+        keep it short, and prefer a `@transaction` body, which waits for nothing but queries.
+
+        Raises:
+            ReentrantUse: this task holds the writer already.
+            DatabaseError: the COMMIT failed (from the block's end); see `OutcomeUnknown`.
+        """
+        return transaction_block(self._pool, self._contract)
+
+    def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
+        """Give a block that holds one reader and sees one committed state, fixed on entry.
+
+        Raises:
+            ReentrantUse: this task holds every reader that snapshots may take.
+        """
+        return snapshot_block(self._pool, self._contract)
+
+    async def read(
+        self, function: Callable[[Connection, Unpack[Arguments]], R], *args: *Arguments
+    ) -> R:
+        """Run `function(connection, *args)` on a reader's thread, in one read transaction.
+
+        Args:
+            function: a plain function. It gets the raw connection (apsw's), must not keep it, and
+                touches no trio object. Its context variables are the caller's.
+            args: what it gets further.
+
+        Raises: what the function raises; SQLite's errors as `DatabaseError`.
+        """
+        return await self._apply("Database.read", function, args, writes=False)  # type: ignore[no-any-return]
+
+    async def write(
+        self, function: Callable[[Connection, Unpack[Arguments]], R], *args: *Arguments
+    ) -> R:
+        """Run `function(connection, *args)` on the writer's thread, in a transaction of its own.
+
+        As `read`; committed when the function returns, undone when it raises. It is never run
+        twice, and may not begin, commit or roll back by itself.
+        """
+        return await self._apply("Database.write", function, args, writes=True)  # type: ignore[no-any-return]
+
+    def stats(self) -> Stats:
+        """Give this moment's counters. Does not wait."""
+        return describe_pool(self._pool, self._contract.statements)
+
+    async def _apply(
+        self,
+        label: str,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        *,
+        writes: bool,
+    ) -> Any:
+        if inspect.iscoroutinefunction(function):
+            message = (
+                f"{label}() runs a plain function on the connection's thread; it was given the"
+                f" coroutine function {function.__qualname__}. Use a @transaction or @snapshot"
+                " body."
+            )
+            raise TypeError(message)
+        label = f"{label}({getattr(function, '__qualname__', type(function).__name__)})"
+        lane = self._pool.writers if writes else self._pool.readers
+        work = partial(_apply_in, contextvars.copy_context(), lane, function, args)
+        return await self._send(Job(Kind.FUNCTION, label, writes=writes, work=work))
+
+    def _call(self, plan: Plan, parameters: Any) -> Awaitable[Any]:
+        statement = plan.statement
+        if statement.connection_bound:
+            check_not_bound_to_connection(plan)
+        return self._pool.run(query_job(statement, parameters, batch=plan.batch))
+
+    def _send(self, job: Job) -> Awaitable[Any]:
+        return self._pool.run(job)
+
+
+def _apply_in(
+    context: contextvars.Context,
+    lane: Lane,
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    hands: Hands,
+) -> Any:
+    context.run(running_on.set, lane)
+    return context.run(hands.driver.apply, function, args)

@@ -1,0 +1,305 @@
+"""The calls under way: what threads report of them, and what their tasks are told.
+
+All of it runs on the loop thread under KI protection, so that no Ctrl-C tears the bookkeeping.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections import deque
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+import outcome
+import trio
+from trio import current_time
+from trio.lowlevel import enable_ki_protection, reschedule
+
+from trio_sqlrepo._base.job import Job, Kind, Stopped
+from trio_sqlrepo._pool import refusals
+from trio_sqlrepo._pool.alarm import Alarm
+from trio_sqlrepo._pool.state import State
+from trio_sqlrepo._worker.signal import Signal
+from trio_sqlrepo._worker.thread import Event, Message, Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trio_sqlrepo._base.config import PoolConfig
+    from trio_sqlrepo._base.errors import SqlRepoError
+    from trio_sqlrepo._pool.lane import Lane
+
+logger: Final = logging.getLogger("trio_sqlrepo")
+
+_LEASE: Final = Kind.LEASE
+_RELEASE: Final = Kind.RELEASE
+_RESTING: Final = Event.RESTING
+_NEWS: Final = Event.NEWS
+_OPEN: Final = State.OPEN
+
+
+class Hub:
+    """Two lanes and the messages between them and the loop. Loop thread only, save `post`."""
+
+    def __init__(self, name: str, config: PoolConfig, readers: Lane, writers: Lane) -> None:
+        self.name = name  # the path, for messages
+        self.config = config
+        self.writers = writers
+        self.readers = readers if readers.largest else writers  # one connection serves both
+        self.lanes = (writers,) if self.readers is writers else (writers, readers)
+        self.state = State.OPEN
+        self.failure: BaseException | None = None  # FAILED: the bug, for the block to raise
+        self.loss: BaseException | None = None  # FAILED without a bug: why there is no database
+        self.outstanding: set[Job] = set()  # submitted and not answered
+        self.interrupting: set[Job] = set()  # cancelled after their claim, not answered
+        self.sequence = 0  # of the newest job
+        self._outbox: deque[Message] = deque()  # threads append, the loop pops
+        self._signal = Signal(blocking=False)
+        # The one call under way, if it waits for its own descriptor (`_run_lone`).
+        self._lone: Job | None = None
+        self._lone_signal = Signal(blocking=False)
+        self._lone_waits = False  # the loop sets it, threads read it: its task must be woken
+        self._lone_hears = False  # its task is hearing: it will see its own answer
+        # What the watching tasks sleep on (see `_pool.watch`).
+        self.deadlines = Alarm()
+        self.stalls = Alarm()
+        self.interrupts = Alarm()
+        self._quiet = Alarm()
+        # Set by the supervisor: a worker's connection opened, or its thread ends.
+        self.on_opened: Callable[[Worker], None]
+        self.on_ended: Callable[[Worker, BaseException | None], None]
+        self.grow: Callable[[Lane], None]  # the supervisor's: open one more
+        # Set by the database: what is wrong with a call made where no loop runs, as in a body.
+        self.explain_outside: Callable[[str], Exception]
+
+    def __repr__(self) -> str:
+        lanes = " ".join(map(repr, self.lanes))
+        return f"<Pool {self.name!r} {self.state.value} {lanes}>"
+
+    # -- calls taken back ------------------------------------------------------------------
+
+    def withdraw(self, job: Job, lane: Lane | None) -> bool:
+        """Take a job back that no thread has claimed. True: it never runs, nobody answers it."""
+        try:
+            job.claim.pop()
+        except IndexError:
+            return False
+        job.cancelled = True
+        job.task = None
+        self.outstanding.discard(job)
+        if lane is not None:
+            lane.withdraw(job)
+        if self.state is not _OPEN and self.is_quiet:
+            self._quiet.arm()
+        return True
+
+    def interrupt(self, job: Job) -> None:
+        """Stop a claimed job.
+
+        Repeated until it ends (`_pool.watch`): one that comes between two statements is lost.
+        """
+        job.cancelled = True
+        if job.worker is not None:
+            job.worker.ticket.cancel(job)
+        self.interrupting.add(job)
+        self.interrupts.arm()
+
+    # -- what threads report -----------------------------------------------------------------
+
+    def post(self, message: Message) -> None:
+        """Send a message to the loop. Any worker thread."""
+        self._outbox.append(message)
+        jobs = message.jobs
+        if len(jobs) == 1 and jobs[0].lone:
+            # Otherwise its task has not begun to wait: it looks at the outbox before it does.
+            if self._lone_waits:
+                self._lone_signal.set()
+        else:
+            self._signal.set()
+
+    @enable_ki_protection
+    async def dispatch(self) -> None:
+        """Hear messages for as long as this task lives."""
+        while True:
+            await trio.lowlevel.wait_readable(self._signal.fileno())
+            self._signal.clear()
+            self.hear()
+
+    def hear(self) -> None:
+        """Act on what threads have posted."""
+        outbox = self._outbox
+        while outbox:
+            self._hear(outbox.popleft())
+
+    def _hear(self, message: Message) -> None:
+        worker = message.worker
+        if worker.buried:
+            return  # abandoned; its calls have been answered
+        lane = self.lane_of(worker)
+        for job in message.jobs:
+            kind = job.kind
+            if kind is _LEASE:
+                if job.error is None:
+                    job.enqueued = current_time()  # from here on: since when it is held
+                    lane.granted(worker, job)
+                else:
+                    self._wake(lane.refused(worker, job))
+            elif kind is _RELEASE:
+                self._wake(lane.released(worker))
+            self._answer(job)
+        event = message.event
+        if event is _RESTING:
+            # Otherwise a wake-up is on its way: it will rest again.
+            if message.wakes == worker.wakes:
+                worker.idle_since = current_time()
+                self._wake(lane.rested(worker))
+        elif event is not _NEWS:
+            self._note(message, lane)
+        if self.state is not _OPEN and self.is_quiet:
+            self._quiet.arm()
+
+    def _note(self, message: Message, lane: Lane) -> None:
+        """Act on the rarer events."""
+        worker = message.worker
+        if message.event is Event.HELP:
+            helper = lane.help()
+            self._wake(helper)
+            if helper is None:
+                self.stalls.arm()
+        elif message.event is Event.OPENED:
+            lane.opened(worker)
+            self.on_opened(worker)
+        else:
+            self.bury(worker, message.error)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether no call is under way and no session holds a connection."""
+        return not self.outstanding and not any(lane.held for lane in self.lanes)
+
+    @staticmethod
+    def _wake(worker: Worker | None) -> None:
+        if worker is not None:
+            worker.wake()
+
+    def lane_of(self, worker: Worker) -> Lane:
+        """The lane that the worker drains."""
+        return worker.inbox  # type: ignore[return-value]  # a lane is the inbox of its workers
+
+    def bury(self, worker: Worker, error: BaseException | None) -> None:
+        """A thread has ended; what it had claimed and not answered, or was sent, it never will."""
+        lane = self.lane_of(worker)
+        worker.buried = True
+        reason = error or Stopped(worker.name)
+        for job in [job for job in self.outstanding if job.worker is worker]:
+            # Past the gate, and not told: what became of the COMMIT nobody knows.
+            unknown = worker.ticket.committing and not job.views
+            job.error = refusals.unknown(job) if unknown else copy.copy(reason)
+            self._answer(job)
+        for job in worker.mailbox:
+            if job.claim:
+                job.error = copy.copy(reason)
+                job.claim.clear()
+                self._answer(job)
+        worker.mailbox.clear()
+        if worker in lane.workers:
+            self._wake(lane.lost(worker))
+            if lane.queue or lane.leases:
+                self.stalls.arm()  # it may have been the one that was woken for them
+        self.on_ended(worker, error)
+
+    def fail(self, error: BaseException) -> None:
+        """A bug: answer every call with it and take no more."""
+        if self.state not in {State.FAILED, State.FORKED}:
+            self.state = State.FAILED
+            self.failure = error
+            logger.error("the pool of %s has failed", self.name, exc_info=error)
+        self._refuse_all()
+
+    def lose(self, error: BaseException) -> None:
+        """The database is lost: answer every call with that and take no more."""
+        if self.state is _OPEN:
+            self.state = State.FAILED
+            self.loss = error
+            logger.error("the database %s is lost: %s", self.name, error)
+        self._refuse_all()
+
+    def _refuse_all(self) -> None:
+        for lane in self.lanes:
+            for worker in lane.workers:
+                worker.ticket.abandon()  # nobody waits for what it might commit
+        for job in list(self.outstanding):
+            with suppress(IndexError):
+                job.claim.pop()  # nor shall it run
+            job.error = self.refusal()
+            self._answer(job)
+
+    # -- the end -----------------------------------------------------------------------------
+
+    async def wait_quiet(self) -> None:
+        """Wait until no call is under way and no connection is held."""
+        while not self.is_quiet:
+            self._quiet.disarm()
+            await self._quiet.wait()
+
+    def close_signals(self) -> None:
+        """Give the descriptors back. All threads have ended."""
+        self._signal.close()
+        if self._lone is None:  # otherwise its task still waits for the descriptor
+            self._lone_signal.close()
+
+    def renew_signals(self) -> None:
+        """Share no descriptor with the parent. In a forked child."""
+        self._signal.renew()
+        self._lone_signal.renew()
+
+    def refuse_waiting(self) -> None:
+        """Fail every call that no thread has claimed."""
+        for lane in self.lanes:
+            for job in lane.waiters():
+                self.withdraw_with(job, lane, self.refusal())
+
+    # -- answers -----------------------------------------------------------------------------
+
+    def withdraw_with(self, job: Job, lane: Lane | None, error: BaseException) -> bool:
+        """Fail a job that no thread has claimed. False: one has."""
+        task = job.task
+        if not self.withdraw(job, lane):
+            return False
+        job.error = error
+        if job.lone:
+            self._lone_signal.set()
+        elif task is not None:
+            reschedule(task, outcome.Error(error))
+        return True
+
+    def _answer(self, job: Job) -> None:
+        """Give a finished job's outcome to its task. Cannot raise; a second answer is nothing."""
+        task = job.task
+        if task is None:
+            return
+        job.task = None
+        self.outstanding.discard(job)
+        if self.interrupting:
+            self.interrupting.discard(job)
+        error = job.error
+        if job.lone:
+            if not self._lone_hears:
+                self._lone_signal.set()
+        elif job.raise_cancel is not None and (job.views or isinstance(error, Stopped)):
+            reschedule(task, outcome.capture(job.raise_cancel))
+        elif error is None:
+            reschedule(task, outcome.Value(job.value))
+        elif not isinstance(error, Stopped):
+            reschedule(task, outcome.Error(error))
+        else:
+            reschedule(task, outcome.Error(refusals.closed_under(self.name, job)))
+
+    def refusal(self) -> SqlRepoError:
+        """Why a call is refused in a state that is not OPEN."""
+        if self.state is State.FORKED:
+            return refusals.forked(self.name)
+        if self.state is State.FAILED:
+            return refusals.failed(self.name, self.failure, self.loss)
+        return refusals.closed(self.name, self.state.value)

@@ -1,0 +1,1 @@
+"""Floor 1: what a query is: declared, resolved, bound and mapped. Pure; runs no SQL."""

@@ -1,0 +1,147 @@
+"""`Spec`: what a declaration means in one repository class, before SQLite has seen its SQL."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from typing import Any, get_args, get_origin
+
+import attrs
+
+from trio_sqlrepo._base.errors import DeclarationError
+from trio_sqlrepo._query.annotations import Scope, arguments_by_class, unwrap, without_none
+from trio_sqlrepo._query.declare import Declaration, DeclarationKind, declared
+from trio_sqlrepo._query.markers import Json, RowCount
+from trio_sqlrepo._query.refusal import Refusal, sentences
+from trio_sqlrepo._query.values import remark
+
+__all__ = ["Parameter", "RowCount", "Shape", "Spec", "body_problems", "location", "make_spec"]
+
+
+class Shape(enum.Enum):
+    """What a call gives."""
+
+    ONE = "exactly one row"
+    OPTIONAL = "at most one row"
+    LIST = "a list of rows"
+    NONE = "nothing"
+    COUNT = "the number of rows changed"
+
+
+@attrs.frozen
+class Parameter:
+    """One parameter of the stub, with its type resolved."""
+
+    name: str
+    hint: Any
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class Spec:
+    """One declared query of one concrete class: its types, resolved."""
+
+    name: str  # "Messages.get"
+    where: str  # the same with file and line, as problems begin
+    sql: str
+    parameters: tuple[Parameter, ...]
+    shape: Shape
+    row: Any  # the type of a row; None for NONE and COUNT
+    captured: Mapping[str, Any]
+
+
+def location(declaration: Declaration, name: str) -> str:
+    """How problems begin: `Messages.get (chat.py:12)`."""
+    return f"{name} ({declaration.file}:{declaration.line})"
+
+
+def make_spec(declaration: Declaration, owner: type, *, name: str | None = None) -> Spec:
+    """Resolve a declaration as `owner`, which has or inherits it, sees it.
+
+    `name` is what errors and stats call it instead of "Owner.method".
+
+    Raises:
+        DeclarationError: with all that is wrong.
+    """
+    name = name or f"{owner.__name__}.{declaration.name}"
+    where = location(declaration, name)
+    problems = list(body_problems(declaration, owner))
+    # What the decorator found wrong is about the parameters; the rest would only repeat it.
+    if problems:
+        raise DeclarationError(*sentences(where, problems))
+    scope = _scope(declaration, owner)
+    annotations = declaration.stub.__annotations__
+    parameters = []
+    for parameter in declaration.parameters:
+        try:
+            parameters.append(Parameter(parameter, _hint(annotations, parameter, scope)))
+        except Refusal as refusal:
+            problems.append(str(refusal))
+    shape, row = Shape.NONE, None
+    try:
+        shape, row = _result(_hint(annotations, "return", scope))
+    except Refusal as refusal:
+        problems.append(str(refusal))
+    if problems:
+        raise DeclarationError(*sentences(where, problems))
+    return Spec(
+        name=name,
+        where=where,
+        sql=declaration.sql,
+        parameters=tuple(parameters),
+        shape=shape,
+        row=row,
+        captured=declaration.captured,
+    )
+
+
+def body_problems(declaration: Declaration, owner: type) -> list[str]:
+    """What is wrong whatever the SQL says; all there is to check of a body."""
+    problems = list(declaration.problems)
+    holder = vars(_definer(declaration, owner)).values()
+    if any(
+        isinstance(v, (staticmethod, classmethod)) and declared(v) is declaration for v in holder
+    ):
+        problems.append("it is a static or class method; a query needs the instance's session")
+    if declaration.kind is DeclarationKind.QUERY and not declaration.sql.strip():
+        problems.append("its SQL is empty")
+    return problems
+
+
+def _definer(declaration: Declaration, owner: type) -> type:
+    for base in owner.__mro__:
+        if any(declared(value) is declaration for value in vars(base).values()):
+            return base
+    raise AssertionError(f"{declaration.qualname} is not of {owner.__qualname__}")
+
+
+def _scope(declaration: Declaration, owner: type) -> Scope:
+    definer = _definer(declaration, owner)
+    variables = arguments_by_class(owner)[definer]
+    scope = Scope.of_class(definer, variables, declaration.captured)
+    stub = declaration.stub
+    local = {variable.__name__: variable for variable in getattr(stub, "__type_params__", ())}
+    # The stub's own module: a mixin may hold a method that was written elsewhere.
+    return attrs.evolve(scope, globals=stub.__globals__, locals={**scope.locals, **local})
+
+
+def _hint(annotations: Mapping[str, Any], name: str, scope: Scope) -> Any:
+    what = "the result" if name == "return" else f"parameter `{name}`"
+    if name not in annotations:
+        raise Refusal(f"{what} has no annotation; give it one")
+    return scope.resolve(annotations[name], what)
+
+
+def _result(hint: Any) -> tuple[Shape, Any]:
+    if hint is RowCount:
+        return Shape.COUNT, None
+    base, markers = unwrap(hint)
+    if base is None or base is type(None):
+        return Shape.NONE, None
+    if Json in markers:
+        return Shape.ONE, hint
+    rest, nullable = without_none(base)
+    if nullable:
+        return Shape.OPTIONAL, remark(rest, markers)
+    if get_origin(base) is list and not markers:
+        return Shape.LIST, get_args(base)[0]
+    return Shape.ONE, hint

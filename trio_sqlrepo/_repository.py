@@ -1,0 +1,81 @@
+"""`Repository`: a class whose methods are queries, bound to a session."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any, Self
+
+from trio_sqlrepo._base.errors import SessionError
+from trio_sqlrepo._data.session import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from trio_sqlrepo._query.declare import Declaration
+    from trio_sqlrepo._query.plan import Plan
+
+
+class _Unbound:
+    """Stands where a session would be in a repository whose `__init__` was not called."""
+
+    def __get__(self, instance: object, owner: type) -> Self:
+        if instance is None:
+            return self  # whoever looks at the class: autodoc, create_autospec, getmembers
+        message = (
+            f"{owner.__qualname__} is not bound to a session: its __init__ must call"
+            " super().__init__(session)."
+        )
+        raise SessionError(message)
+
+
+class Repository:
+    """The base of repositories: ordinary classes, whose queries are declared with `@query`.
+
+    Subclass, mix in, override; add an `__init__` with more arguments if it calls
+    `super().__init__(session)`. Making one costs nothing: bind one where you need it.
+
+    Args:
+        session: the `Database`, `Transaction`, `Snapshot` or `self.session` it works on.
+
+    Raises:
+        NotRegistered: the class was not given to `open_database(repositories=...)`.
+    """
+
+    # Non-data descriptors: instance attributes set in `__init__` hide them.
+    _session: Session = _Unbound()  # type: ignore[assignment]  # see the comment
+    _plans: Mapping[Declaration, Plan] = _Unbound()  # type: ignore[assignment]  # likewise
+    _call: Any = _Unbound()
+
+    def __init__(self, session: Session) -> None:
+        self._bind(session)
+
+    def _bind(self, session: Session) -> None:
+        if not isinstance(session, Session):
+            message = (
+                f"{type(self).__qualname__} is bound to a session: a Database, Transaction or"
+                f" Snapshot; it was given {type(session).__name__}."
+            )
+            raise TypeError(message)
+        self._plans = session._plans_for(type(self))
+        self._session = session
+        self._call = session._call
+
+    @property
+    def session(self) -> Session:
+        """What this repository is bound to."""
+        return self._session
+
+    def using(self, session: Session) -> Self:
+        """Give a shallow copy that is bound to another session.
+
+        Other attributes are shared with this one.
+
+        Raises:
+            NotRegistered: the session's database does not know the class.
+        """
+        bound = copy.copy(self)
+        bound._bind(session)
+        return bound
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__qualname__} on {self.__dict__.get('_session', 'nothing')}>"

@@ -1,0 +1,6 @@
+"""Floor 1: what runs SQL. The only importer of apsw; knows no trio and no repository."""
+
+from apsw import Connection as Connection
+
+from trio_sqlrepo._sqlite.driver import SqliteDriver as SqliteDriver
+from trio_sqlrepo._sqlite.opening import open_driver as open_driver

@@ -1,0 +1,348 @@
+"""The turn of the writer: group commit, with every error where it belongs.
+
+Writes that wait together share one transaction and one fsync. What each call is told is exact:
+
+- `BEGIN IMMEDIATE` comes first, with nothing claimed: a call cancelled during the wait for
+  another process's lock is gone at once. A write is claimed just before it runs.
+- A write that fails undoes itself (a plain statement by SQLite's own rule, all others by a
+  savepoint) and the group goes on. Where it cannot be seen that it undid itself, or a
+  deferred foreign key is broken, the whole group is undone.
+- No result **and no error** leaves a group before its fate is known: an error may rest on what
+  another member wrote. If the transaction is undone or vanishes, every member runs again, alone,
+  in order, once; the culprit too, unless it was cancelled.
+- COMMIT, then the file's identity, then the answers.
+"""
+
+from __future__ import annotations
+
+import copy
+from time import perf_counter
+from typing import Any, final
+
+from trio_sqlrepo._base.driver import Interrupted, Verdict
+from trio_sqlrepo._base.errors import (
+    DatabaseLocked,
+    DatabaseReplaced,
+    OutcomeUnknown,
+    SqlError,
+    SqlRepoError,
+    TransactionAborted,
+)
+from trio_sqlrepo._base.job import Job, Kind, Stopped
+from trio_sqlrepo._worker.thread import ABORTED, Event, Worker
+
+# A group is committed when it is this old. Seconds.
+_OLD = 0.005
+# A write whose mean is above this does not join a group: the others would wait for it. Seconds.
+_SLOW_WRITE = 0.001
+
+_GROUPED = frozenset({Kind.CALL, Kind.BATCH, Kind.BODY})
+
+
+@final
+class Writer(Worker):
+    """Writes, and reads where the pool has no readers. Alone takes jobs off its inbox.
+
+    The inbox belongs to the writer whose turn it is. The loop gives the turn with a wake-up and
+    has it back when the writer rests or ends; until the first one a writer must not even look.
+    """
+
+    def __init__(self, *arguments: Any, group_commit: int) -> None:
+        super().__init__(*arguments)
+        self._group_commit = group_commit
+        # Mean seconds of bodies by label; a query's own is `Statement.cost`. Worker thread.
+        self._body_costs: dict[str, float] = {}
+
+    def _turn(self) -> bool:
+        job = self._peek() if self._wakes_seen else None
+        if job is None:
+            return False
+        started = perf_counter()
+        if not job.writes:
+            if self._take_next(job):
+                self._serve_read(job)
+        elif job.kind is Kind.LEASE:
+            self._serve_transaction()
+        elif job.kind in _GROUPED:
+            self._serve_group()
+        else:
+            self._serve_alone()
+        if job.kind is not Kind.LEASE:
+            self.tally.busy_seconds += perf_counter() - started
+        if self._finished:
+            # At once: whoever waits for a write may be about to send the next one.
+            self._send(Event.NEWS)
+        return True
+
+    def _give_up(self) -> bool:
+        # BEGIN waits with nothing claimed: for as long as anybody waits for it.
+        return super()._give_up() or (self.ticket.current is None and self._peek() is None)
+
+    def _take_next(self, job: Job) -> bool:
+        """Take the job that stands first off the inbox; False if it was cancelled meanwhile."""
+        if not self._take(job):
+            return False
+        # It is still first: only this thread pops. (If the queue was compacted since, the
+        # job stands in the new one as well, dead, and is skipped there.)
+        self._peek()
+        return True
+
+    # -- reads, where there are no readers -------------------------------------------------
+
+    def _serve_read(self, job: Job) -> None:
+        if job.kind is Kind.LEASE:
+            self._lend(job)
+            return
+        if job.kind is Kind.CALL:
+            self._run(job)
+            self._judge(job.error)
+        else:
+            self._read(job)
+        self._settle(job)
+
+    # -- one transaction -------------------------------------------------------------------
+
+    def _begin(self) -> bool:
+        """Open a write transaction for whoever stands first.
+
+        False if that failed, or nobody waits any more; those it failed for have their error.
+        """
+        try:
+            newest = self.inbox.queue[-1].sequence
+        except IndexError:
+            return False  # cancelled since it was seen
+        try:
+            self._driver.begin_write()
+        except Interrupted:
+            return False  # all who waited have been cancelled, or the pool ends
+        except DatabaseLocked as error:
+            # All of these have waited for the lock as long; later ones wait on.
+            while (job := self._peek()) is not None and job.sequence <= newest and job.writes:
+                if self._take_next(job):
+                    self._fail(job, error)
+        except BaseException as error:  # noqa: BLE001  # it belongs to the call it was for
+            self._judge(error)
+            job = self._peek()
+            if job is not None and self._take_next(job):
+                self._fail(job, error)
+        else:
+            return True
+        return False
+
+    def _fail(self, job: Job, error: BaseException) -> None:
+        job.value = None
+        job.error = _own(error)
+        self._settle(job)
+
+    def _serve_transaction(self) -> None:
+        """An interactive transaction: hold the connection for its task until released."""
+        if not self._begin():
+            return
+        job = self._peek()
+        if job is None or job.kind is not Kind.LEASE or not self._take_next(job):
+            self._driver.rollback()  # cancelled while BEGIN waited; look at the inbox anew
+            return
+        self._serve_lease(job)
+
+    def commit(self) -> None:
+        """COMMIT what a lease has done. For its RELEASE job.
+
+        Raises:
+            TransactionAborted: SQLite had ended the transaction.
+        """
+        if not self._driver.in_transaction:
+            raise TransactionAborted(ABORTED)
+        if not self.ticket.may_commit():
+            raise Stopped
+        self._driver.commit()
+        self.tally.commits += 1
+        self.tally.writes += 1
+
+    # -- alone -----------------------------------------------------------------------------
+
+    def _serve_alone(self) -> None:
+        """A function or ad-hoc SQL: one transaction of its own, run once."""
+        job = self._peek()
+        if job is None:
+            return
+        if job.kind is Kind.ADHOC:
+            try:
+                alone = self._driver.runs_alone(job.parameters[0])
+            except BaseException as error:  # noqa: BLE001  # the call's: the schema has changed
+                self._judge(error)
+                if self._take_next(job):
+                    self._fail(job, error)
+                return
+            if alone:
+                if self._take_next(job):
+                    self._run(job)
+                    self._finish_alone(job)
+                return
+        if not self._begin():
+            return
+        if self._peek() is job and self._take_next(job):
+            self._run_and_commit(job)
+            self._finish_alone(job)
+        else:
+            self._driver.rollback()
+
+    def _run_and_commit(self, job: Job) -> None:
+        """Run a claimed job in the open transaction and end that, for better or worse."""
+        driver = self._driver
+        self._run(job)
+        if job.error is None and not driver.in_transaction:
+            job.error = TransactionAborted(ABORTED)
+        if job.error is None and not self.ticket.may_commit():
+            job.error = Stopped(job.label)
+        if job.error is None:
+            try:
+                driver.commit()
+            except BaseException as error:  # noqa: BLE001  # the call's
+                job.error = error
+            else:
+                self.tally.commits += 1
+                self.tally.writes += 1
+        if job.error is not None:
+            job.value = None
+            driver.rollback()
+            self._judge(job.error)
+
+    def _finish_alone(self, job: Job) -> None:
+        self._judge(job.error)
+        self._check_in()
+        self._settle(job)
+
+    # -- groups ----------------------------------------------------------------------------
+
+    def _serve_group(self) -> None:
+        """Run writes from the inbox in one transaction; commit; answer.
+
+        It ends when it is full or old, or when something comes that can't join.
+        """
+        if not self._begin():
+            return
+        members: list[Job] = []
+        oldest = perf_counter()
+        intact = True
+        while intact and len(members) < self._group_commit:
+            job = self._peek()
+            if job is None or job.kind not in _GROUPED or not job.writes:
+                break
+            if members and (self._cost(job) > _SLOW_WRITE or perf_counter() - oldest > _OLD):
+                break
+            if self._take_next(job):
+                members.append(job)
+                intact = self._run_member(job)
+        if not members:
+            self._driver.rollback()
+            return
+        if not intact or not self._commit_group(members):
+            self._run_each_alone(members)
+            return
+        for job in members:
+            self._settle(job)
+
+    def _cost(self, job: Job) -> float:
+        if job.kind is Kind.BATCH:
+            return job.statement.cost * len(job.parameters)  # type: ignore[union-attr]  # it has one
+        if job.statement is not None:
+            return job.statement.cost
+        return self._body_costs.get(job.label, 0.0)
+
+    def _run_member(self, job: Job) -> bool:
+        """Run one member. False: the transaction is no longer what the others believe."""
+        try:
+            return self._try_member(job)
+        except SqlRepoError as error:  # of a savepoint: alone, each call learns for itself
+            self._judge(error)
+            return False
+
+    def _try_member(self, job: Job) -> bool:
+        driver = self._driver
+        guarded = job.kind is not Kind.CALL or job.statement.build is not None  # type: ignore[union-attr]
+        if guarded:
+            driver.savepoint()
+        changes = driver.total_changes()
+        started = perf_counter()
+        self._run(job)
+        if job.kind is Kind.BODY:
+            before = self._body_costs.get(job.label, 0.0)
+            self._body_costs[job.label] = before + (perf_counter() - started - before) / 4
+        self._judge(job.error)
+        if self._retire is not None or not driver.in_transaction:
+            return False
+        if job.error is None:
+            if guarded:
+                driver.release()
+            return not driver.has_deferred_violations()
+        if guarded:
+            driver.undo()
+            return driver.in_transaction
+        return driver.total_changes() == changes
+
+    def _commit_group(self, members: list[Job]) -> bool:
+        """COMMIT and compare the file. False: it was not applied and all must run again."""
+        if not self.ticket.may_commit():
+            for job in members:
+                job.error = Stopped(job.label)
+            self._driver.rollback()
+            return True
+        try:
+            self._driver.commit()
+        except SqlRepoError as error:
+            self._judge(error)
+            final = isinstance(error, (OutcomeUnknown, DatabaseReplaced))
+            verdict = self._driver.verdict(error)
+            if not final and verdict in {Verdict.NOT_APPLIED, Verdict.BUSY}:
+                return False
+            for job in members:
+                if job.error is None:
+                    job.value = None
+                    job.error = _own(error)
+            return True
+        self.tally.commits += 1
+        self.tally.writes += sum(job.error is None for job in members)
+        return True
+
+    def _run_each_alone(self, members: list[Job]) -> None:
+        """Run members of an undone group again, each in a transaction of its own, in order."""
+        usable = self._check_in()
+        for job in members:
+            if not isinstance(job.error, Stopped):
+                job.value = job.error = None
+                if usable:
+                    self._begin_for(job)
+                    if job.error is None:
+                        self._run_and_commit(job)
+                    usable = self._check_in()
+                else:
+                    job.error = _not_run()
+            self._settle(job)
+            self._send(Event.NEWS)
+
+    def _begin_for(self, job: Job) -> None:
+        """`BEGIN IMMEDIATE` for one claimed job; its error is the job's."""
+        if not self.ticket.begin(job):
+            job.error = Stopped(job.label)
+            return
+        try:
+            self._driver.begin_write()
+        except BaseException as error:  # noqa: BLE001  # the call's
+            job.error = error
+            self._judge(error)
+        finally:
+            self.ticket.end()
+
+
+def _own(error: BaseException) -> BaseException:
+    """A copy for one more task: an exception raised in two grows both their tracebacks."""
+    mine = copy.copy(error)
+    mine.__cause__ = error.__cause__
+    return mine
+
+
+def _not_run() -> SqlError:
+    return SqlError(
+        "The connection was lost with an earlier write of the same group; this one was undone and"
+        " not run again. Nothing of it was applied: call again."
+    )
