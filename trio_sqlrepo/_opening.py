@@ -120,6 +120,7 @@ async def _open(  # noqa: PLR0917  # open_database's own, in its order
     raised: BaseException | None = None
     try:
         async with trio.open_nursery(strict_exception_groups=True) as nursery:
+            pool.now = trio.lowlevel.current_clock().current_time
             supervisor = Supervisor(pool, nursery, make_worker, renewable=name != MEMORY)
             supervisor.start()
             try:

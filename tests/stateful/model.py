@@ -71,7 +71,7 @@ class Model:
         """Run an operation as one call: wholly or, if it raises, not at all."""
         before = copy.deepcopy(self.state)
         try:
-            self.check()
+            operation.check(self)
             return "value", operation.apply(self)
         except (ModelError, Fail) as error:
             self.state = before
@@ -110,6 +110,10 @@ class Abort(ModelError):
 
 class Operation:
     """One call. `apply` says what it does to the model; `run`, in `operations`, does it."""
+
+    def check(self, model: Model) -> None:
+        """Raise if it is refused where the model stands."""
+        model.check()
 
     def apply(self, model: Model) -> Any:
         raise NotImplementedError

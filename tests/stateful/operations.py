@@ -364,6 +364,9 @@ class CancelledInside(Operation):
     at: int
     happened: list[str] = attrs.field(factory=list, repr=False)
 
+    def check(self, model: Model) -> None:
+        """Only its step may be refused: `apply` asks, unless it was cancelled before that."""
+
     def apply(self, model: Model) -> Outcome | str:
         if self.happened[-1] == "done":
             return model.perform(self.step)

@@ -219,7 +219,7 @@ class Run:
         elif (await attempt(call, Ticker(), step.cancel.when, step.cancel.at)).cancelled:
             return False
         expected = model.perform(step.operation)
-        assert outcome == expected, step
+        assert outcome == expected, (step, outcome, expected)
         return True
 
     async def together(self, together: Together) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 import pytest
 
 from tests.fake_driver import Act, Play, batch, broken, call, working
 from tests.worker.support import Desk, reader_desk
+from trio_sqlrepo._base.driver import Interrupted
+from trio_sqlrepo._base.errors import SqlError
 from trio_sqlrepo._base.job import Job, Kind, Stopped
 from trio_sqlrepo._worker import hands, thread
 from trio_sqlrepo._worker import reader as module
@@ -235,3 +238,103 @@ def test_an_error_of_a_view_leaves_nothing_open(desk: Desk, label: str) -> None:
     desk.turn(job)
     assert job.error is desk.retired is error
     assert not desk.driver.in_transaction
+
+
+# -- one view for calls that wait together ---------------------------------------------------------
+
+
+def test_calls_that_wait_together_share_a_view(desk: Desk) -> None:
+    desk.run_dry(*[look(name) for name in "abcde"])
+    assert desk.driver.log == ["BEGIN", *"abcde", "ROLLBACK"]
+
+
+def test_a_few_calls_are_quicker_without(desk: Desk) -> None:
+    desk.run_dry(*[look(name) for name in "abcd"])
+    assert desk.driver.log == list("abcd")
+
+
+def test_a_call_that_came_after_the_view_gets_a_newer_one(desk: Desk) -> None:
+    late = [look(name) for name in "vwxyz"]
+    comes = look("e", Act(during=lambda: desk.send(*late)))
+    desk.run_dry(*[look(name) for name in "abcd"], comes)
+    assert desk.driver.log == [
+        "BEGIN", *"abcde", "ROLLBACK", "BEGIN", *"vwxyz", "ROLLBACK",
+    ]  # fmt: skip
+
+
+def test_no_view_is_open_when_results_are_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = reader_desk()
+    open_when_sent: list[bool] = []
+    desk.worker._post = lambda _: open_when_sent.append(desk.driver.in_transaction)
+    monkeypatch.setattr(module, "FLUSH_EVERY", -1.0)  # every result is old
+    desk.run_dry(*[look(name) for name in "abcdef"])
+    desk.worker._send(Event.RESTING)
+    assert len(open_when_sent) > 2
+    assert not any(open_when_sent)
+
+
+@pytest.mark.parametrize("slow", [look("slow", cost=1.0), body("slow"), lease(100)])
+def test_a_view_does_not_outlast_the_cheap(desk: Desk, slow: Job) -> None:
+    desk.send(*[look(name) for name in "abcde"])
+    for _ in "abc":
+        assert desk.worker._turn()
+    assert desk.driver.in_transaction
+    desk.worker.stopping = True  # a lease would wait for its release
+    desk.worker._serve(slow)  # type: ignore[attr-defined]  # a Reader's
+    assert desk.driver.log[:5] == ["BEGIN", *"abc", "ROLLBACK"]
+
+
+def test_a_lease_that_is_due_finds_no_view_open(desk: Desk) -> None:
+    desk.send(*[look(name) for name in "abcde"])
+    assert desk.worker._turn()
+    desk.inbox.lease_sequence = 1
+    assert not desk.worker._turn()
+    assert desk.driver.log == ["BEGIN", "a", "ROLLBACK"]
+
+
+def test_a_failed_call_ends_the_view_and_only_itself(desk: Desk) -> None:
+    jobs = [look(name) for name in "abcdefgh"]
+    jobs[1] = look("b", Act(raises=ValueError("no")))
+    desk.run_dry(*jobs)
+    assert desk.driver.log == ["BEGIN", *"ab", "ROLLBACK", "BEGIN", *"cdefgh", "ROLLBACK"]
+    assert [type(job.error) for job in jobs] == [type(None), ValueError, *[type(None)] * 6]
+
+
+def test_a_view_that_can_not_be_opened_is_the_calls_own_error(desk: Desk) -> None:
+    desk.driver.begin_errors.append(broken())
+    jobs = [look(name) for name in "abcdef"]
+    desk.run_dry(*jobs)
+    assert isinstance(jobs[0].error, SqlError)
+    assert desk.retired is jobs[0].error
+    assert jobs[1].claim  # for another connection
+
+
+def test_a_call_cancelled_while_the_view_is_opened_is_stopped(desk: Desk) -> None:
+    jobs = [look(name) for name in "abcdef"]
+    desk.send(*jobs)
+    begin = desk.driver.begin_read
+
+    def cancelled_meanwhile() -> None:
+        desk.cancel(jobs[0])
+        desk.driver.give_up = desk.worker._give_up
+        if desk.driver.give_up():
+            raise Interrupted("gave up")
+        begin()
+
+    desk.driver.begin_read = cancelled_meanwhile  # type: ignore[method-assign]
+    assert desk.worker._turn()
+    assert isinstance(jobs[0].error, Stopped)
+    assert desk.retired is None
+
+
+def test_calls_another_reader_took_need_no_view(desk: Desk) -> None:
+    class Emptied(deque[Job]):
+        def __getitem__(self, index: Any) -> Any:
+            if index == -1:
+                raise IndexError  # between the look at its length and this
+            return super().__getitem__(index)
+
+    desk.send(*[look(name) for name in "abcdef"])
+    desk.inbox.queue = Emptied(desk.inbox.queue)
+    assert desk.worker._turn()
+    assert desk.driver.log == ["a"]

@@ -11,9 +11,7 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-import outcome
 import trio
-from trio import current_time
 from trio.lowlevel import enable_ki_protection, reschedule
 
 from trio_sqlrepo._base.job import Job, Kind, Stopped
@@ -45,6 +43,8 @@ class Hub:
     def __init__(self, name: str, config: PoolConfig, readers: Lane, writers: Lane) -> None:
         self.name = name  # the path, for messages
         self.config = config
+        self.most_waiting = config.max_waiting
+        self.now: Callable[[], float] = trio.current_time  # or the clock's own, a third of that
         self.writers = writers
         self.readers = readers if readers.largest else writers  # one connection serves both
         self.lanes = (writers,) if self.readers is writers else (writers, readers)
@@ -141,7 +141,7 @@ class Hub:
             kind = job.kind
             if kind is _LEASE:
                 if job.error is None:
-                    job.enqueued = current_time()  # from here on: since when it is held
+                    job.enqueued = self.now()  # from here on: since when it is held
                     lane.granted(worker, job)
                 else:
                     self._wake(lane.refused(worker, job))
@@ -152,7 +152,7 @@ class Hub:
         if event is _RESTING:
             # Otherwise a wake-up is on its way: it will rest again.
             if message.wakes == worker.wakes:
-                worker.idle_since = current_time()
+                worker.idle_since = self.now()
                 self._wake(lane.rested(worker))
         elif event is not _NEWS:
             self._note(message, lane)
@@ -271,7 +271,7 @@ class Hub:
         if job.lone:
             self._lone_signal.set()
         elif task is not None:
-            reschedule(task, outcome.Error(error))
+            reschedule(task, job)
         return True
 
     def _answer(self, job: Job) -> None:
@@ -283,18 +283,12 @@ class Hub:
         self.outstanding.discard(job)
         if self.interrupting:
             self.interrupting.discard(job)
-        error = job.error
-        if job.lone:
-            if not self._lone_hears:
-                self._lone_signal.set()
-        elif job.raise_cancel is not None and (job.views or isinstance(error, Stopped)):
-            reschedule(task, outcome.capture(job.raise_cancel))
-        elif error is None:
-            reschedule(task, outcome.Value(job.value))
-        elif not isinstance(error, Stopped):
-            reschedule(task, outcome.Error(error))
-        else:
-            reschedule(task, outcome.Error(refusals.closed_under(self.name, job)))
+        if job.error is not None and isinstance(job.error, Stopped) and job.raise_cancel is None:
+            job.error = refusals.closed_under(self.name, job)
+        if not job.lone:
+            reschedule(task, job)
+        elif not self._lone_hears:
+            self._lone_signal.set()
 
     def refusal(self) -> SqlRepoError:
         """Why a call is refused in a state that is not OPEN."""

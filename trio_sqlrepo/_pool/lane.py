@@ -16,7 +16,7 @@ Guarantees:
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final, final
 
 from trio_sqlrepo._base.job import Job, Kind
 from trio_sqlrepo._worker.record import Tally
@@ -24,6 +24,8 @@ from trio_sqlrepo._worker.thread import NEVER, Worker
 
 if TYPE_CHECKING:
     import trio
+
+_LEASE: Final = Kind.LEASE
 
 
 @final
@@ -38,6 +40,8 @@ class Lane:
         self.name = name  # "reader" or "writer", as messages call its connections
         self.smallest = smallest
         self.largest = largest
+        # Whoever runs on the connection would wait for itself.
+        self.sole = self.serial or largest == 1
         # How many leases may be served at once. The writer serves them in the order of its queue.
         self.lease_limit = largest - reserved if largest > 1 else largest
         self.queue: deque[Job] = deque()
@@ -102,7 +106,7 @@ class Lane:
 
     def submit(self, job: Job) -> Worker | None:
         """Queue a job; whom to wake for it."""
-        if job.kind is Kind.LEASE and not self.serial:
+        if job.kind is _LEASE and not self.serial:
             self.leases.append(job)
             return self._grant()
         self.submitted += 1
@@ -117,7 +121,7 @@ class Lane:
 
     def withdraw(self, job: Job) -> None:
         """Note that the loop has cancelled a waiting job, whose claim it holds."""
-        if job.kind is Kind.LEASE and not self.serial:
+        if job.kind is _LEASE and not self.serial:
             if job in self.leases:  # otherwise it lies dead in a mailbox; see `rested`
                 self.leases.remove(job)
                 self._mark()
@@ -146,12 +150,11 @@ class Lane:
 
     def rested(self, worker: Worker) -> Worker | None:
         """The worker found no work and blocks; whom to wake."""
+        if worker.leaving:  # it was told while its message was on the way
+            return worker
         # A lent worker never rests: its lease died before its thread claimed it.
         if self.held:
             self.held.pop(worker, None)
-        if worker.leaving:  # it was told while its message was on the way
-            self.busy[worker] = None
-            return worker
         self.busy.pop(worker, None)
         self.idle.append(worker)
         if self.leases and (granted := self._grant()) is not None:

@@ -17,7 +17,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, final
 
 import trio
-from trio import current_time
 from trio.lowlevel import (
     Abort,
     checkpoint,
@@ -27,7 +26,6 @@ from trio.lowlevel import (
     wait_task_rescheduled,
 )
 
-from trio_sqlrepo._base.job import Stopped
 from trio_sqlrepo._pool import refusals
 from trio_sqlrepo._pool.hub import Hub
 from trio_sqlrepo._pool.state import State
@@ -69,10 +67,10 @@ class Pool(Hub):
             # is dropped.
             await checkpoint_if_cancelled()
         lane = self.writers if job.writes else self.readers
-        if not lane.idle or lane.queue or lane.holders or lane.serial:  # it may have to wait
+        if lane.sole or lane.holders or lane.leases or len(lane.queue) >= self.most_waiting:
             refusals.check_wait(self, lane, task, job)
         job.task = task
-        job.enqueued = current_time()
+        job.enqueued = self.now()
         self.sequence = job.sequence = self.sequence + 1
         outstanding = self.outstanding
         lone = views and not (outstanding or self._lone)
@@ -127,14 +125,7 @@ class Pool(Hub):
             # Only now look once more: the thread appends, and then looks at these two.
             if self._outbox:
                 self.hear()
-        if job.error is None:
-            return job.value
-        if isinstance(job.error, Stopped):
-            raise refusals.closed_under(self.name, job)
-        try:
-            raise job.error
-        finally:
-            del job  # its error's traceback would hold this frame, and this frame the error
+        return job.unwrap()
 
     async def _hear_lone(self) -> None:
         self._lone_waits = True
@@ -169,7 +160,7 @@ class Pool(Hub):
         if not shielded:
             await checkpoint_if_cancelled()
         job.task = task
-        job.enqueued = current_time()
+        job.enqueued = self.now()
         self.sequence = job.sequence = self.sequence + 1
         self.outstanding.add(job)
         worker.mailbox.append(job)

@@ -93,7 +93,7 @@ def check_wait(pool: Pool, lane: Lane, task: trio.lowlevel.Task, job: Job) -> No
         raise _overloaded(pool.name, lane, pool.config.max_waiting)
     if lane.holders and lane.blocked_by(task, lease=job.kind is Kind.LEASE):
         raise _holds_it(job, lane)
-    if (lane.serial or lane.largest == 1) and running_on.get() is lane:
+    if lane.sole and running_on.get() is lane:
         raise _runs_on_it(job, lane)
 
 

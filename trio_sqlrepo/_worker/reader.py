@@ -1,4 +1,11 @@
-"""The turn of a reader: one job at a time off the shared inbox, results back in batches."""
+"""The turn of a reader: one job at a time off the shared inbox, results back in batches.
+
+Cheap calls that wait together share one view of the database: each read outside a transaction
+locks and unlocks the WAL, two system calls that cost twice what the lookup itself does. A call
+may share a view that was fixed after it was submitted: whatever was acknowledged before its
+submission is in it. So a view serves the calls that stood in the inbox when it was opened, and
+ends before any result is sent: a thread that rests, lends itself or runs a slow call holds none.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +19,7 @@ if TYPE_CHECKING:
     from trio_sqlrepo._base.job import Job, Statement
 
 _CALL: Final = Kind.CALL
+_SHARED_BY: Final = 3
 
 
 @final
@@ -22,26 +30,49 @@ class Reader(Worker):
     what it hasn't claimed any other may take.
     """
 
+    # The newest call that the open view may serve; no view is open while it is negative.
+    _viewed = -1
+
+    def _open_view(self, job: Job) -> bool:
+        """Open a view for a claimed call and those behind it. False: the call has its error."""
+        try:
+            newest = self.inbox.queue[-1].sequence
+        except IndexError:
+            return True  # another reader took them
+        if not self._begin_read(job):
+            self._judge(job.error)
+            self._check_in()
+            self._settle(job)
+            return False
+        self._viewed = newest
+        return True
+
+    def _end_view(self) -> None:
+        self._viewed = -1
+        self._check_in()
+
     def _turn(self) -> bool:
         if self.mailbox:
-            job = self.mailbox.popleft()
-            if not self._claim(job):
-                # The lease was cancelled on its way. Rest, though calls may wait: until then the
-                # loop believes that this worker is lent, and lends one less.
+            lease = self.mailbox.popleft()
+            if not self._claim(lease):
+                # It was cancelled on its way. Rest, though calls may wait: until then the loop
+                # believes that this worker is lent, and lends one less.
                 return False
-            self._serve(job)
+            self._serve(lease)
             return True
         inbox = self.inbox
         queue = inbox.queue
-        if not queue:
-            return False
+        job: Job | None = None
         try:
             # A lease older than the oldest call is served first; the loop hands it over.
-            if queue[0].sequence > inbox.lease_sequence:
-                return False
-            job = queue.popleft()
+            if queue and queue[0].sequence <= inbox.lease_sequence:
+                job = queue.popleft()
         except IndexError:
-            return False  # another reader was faster
+            pass  # another reader was faster
+        if job is None:
+            if self._viewed >= 0:
+                self._end_view()
+            return False
         if self._take(job):
             statement = job.statement
             if statement is not None and job.kind is _CALL and statement.cost < SLOW:
@@ -52,6 +83,12 @@ class Reader(Worker):
 
     def _answer_cheap(self, job: Job, statement: Statement) -> None:
         # `_run` and `_settle` in one, for speed: most of what a reader does is done here.
+        if job.sequence > self._viewed:
+            if self._viewed >= 0:
+                self._end_view()
+            # A few do with the view that SQLite opens for one statement.
+            if len(self.inbox.queue) > _SHARED_BY and not self._open_view(job):
+                return
         hands = self.hands
         ticket = self.ticket
         if ticket.begin(job):
@@ -62,6 +99,8 @@ class Reader(Worker):
             ticket.end()
             self.tally.busy_seconds += hands.seconds
             if job.error is not None:
+                if self._viewed >= 0:
+                    self._end_view()
                 self._judge(job.error)
                 self._settle(job)
             else:
@@ -70,10 +109,14 @@ class Reader(Worker):
             job.error = Stopped(job.label)
             self._finished.append(job)
         if hands.ended - self._flushed > FLUSH_EVERY and self.inbox.queue:
+            if self._viewed >= 0:
+                self._end_view()
             self._send(Event.NEWS)  # with an empty inbox `_rest` sends the results at once
 
     def _serve(self, job: Job) -> None:
         """Run a job that is slow, or may be."""
+        if self._viewed >= 0:
+            self._end_view()
         # The order matters: see the module `thread`, "Nor is a job stuck".
         self.slow = True
         if self.inbox.queue:
