@@ -74,6 +74,8 @@ class Statement:
 class Kind(enum.Enum):
     """How a worker must treat a job."""
 
+    __hash__ = object.__hash__  # Enum's own is Python code, and every call looks kinds up
+
     CALL = "call"  # one statement, once
     BATCH = "batch"  # one statement, many times, one transaction
     BODY = "body"  # a @transaction or @snapshot body

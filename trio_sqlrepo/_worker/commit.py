@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import copy
 from time import perf_counter
-from typing import Any, final
+from typing import Any, Final, final
 
 from trio_sqlrepo._base.driver import Interrupted, Verdict
 from trio_sqlrepo._base.errors import (
@@ -36,6 +36,7 @@ _OLD = 0.005
 # A write whose mean is above this does not join a group: the others would wait for it. Seconds.
 _SLOW_WRITE = 0.001
 
+_CALL: Final = Kind.CALL
 _GROUPED = frozenset({Kind.CALL, Kind.BATCH, Kind.BODY})
 
 
@@ -82,9 +83,11 @@ class Writer(Worker):
         """Take the job that stands first off the inbox; False if it was cancelled meanwhile."""
         if not self._take(job):
             return False
-        # It is still first: only this thread pops. (If the queue was compacted since, the
-        # job stands in the new one as well, dead, and is skipped there.)
-        self._peek()
+        # It is still first: only this thread pops. If the queue was compacted since, the job
+        # does not stand in the new one, or stands there dead and is skipped.
+        queue = self.inbox.queue
+        if queue and queue[0] is job:
+            queue.popleft()
         return True
 
     # -- reads, where there are no readers -------------------------------------------------
@@ -243,10 +246,9 @@ class Writer(Worker):
             self._settle(job)
 
     def _cost(self, job: Job) -> float:
-        if job.kind is Kind.BATCH:
-            return job.statement.cost * len(job.parameters)  # type: ignore[union-attr]  # it has one
         if job.statement is not None:
-            return job.statement.cost
+            times = 1 if job.kind is _CALL else len(job.parameters)
+            return job.statement.cost * times
         return self._body_costs.get(job.label, 0.0)
 
     def _run_member(self, job: Job) -> bool:
@@ -259,16 +261,21 @@ class Writer(Worker):
 
     def _try_member(self, job: Job) -> bool:
         driver = self._driver
-        guarded = job.kind is not Kind.CALL or job.statement.build is not None  # type: ignore[union-attr]
+        statement = job.statement
+        guarded = job.kind is not _CALL or statement.build is not None  # type: ignore[union-attr]
         if guarded:
             driver.savepoint()
         changes = driver.total_changes()
-        started = perf_counter()
-        self._run(job)
-        if job.kind is Kind.BODY:
-            before = self._body_costs.get(job.label, 0.0)
-            self._body_costs[job.label] = before + (perf_counter() - started - before) / 4
-        self._judge(job.error)
+        if job.kind is _CALL:
+            self._call(job, statement)  # type: ignore[arg-type]  # a call has one
+        else:
+            started = perf_counter()
+            self._run(job)
+            if job.kind is Kind.BODY:
+                before = self._body_costs.get(job.label, 0.0)
+                self._body_costs[job.label] = before + (perf_counter() - started - before) / 4
+        if job.error is not None:
+            self._judge(job.error)
         if self._retire is not None or not driver.in_transaction:
             return False
         if job.error is None:

@@ -82,32 +82,25 @@ class Reader(Worker):
         return True
 
     def _answer_cheap(self, job: Job, statement: Statement) -> None:
-        # `_run` and `_settle` in one, for speed: most of what a reader does is done here.
         if job.sequence > self._viewed:
             if self._viewed >= 0:
                 self._end_view()
             # A few do with the view that SQLite opens for one statement.
             if len(self.inbox.queue) > _SHARED_BY and not self._open_view(job):
                 return
+        self._call(job, statement)
         hands = self.hands
-        ticket = self.ticket
-        if ticket.begin(job):
-            try:
-                job.value = hands.call(statement, job.parameters)
-            except BaseException as error:  # noqa: BLE001  # the caller's, and goes there
-                job.error = error
-            ticket.end()
-            self.tally.busy_seconds += hands.seconds
-            if job.error is not None:
-                if self._viewed >= 0:
-                    self._end_view()
-                self._judge(job.error)
-                self._settle(job)
-            else:
-                self._finished.append(job)
-        else:
-            job.error = Stopped(job.label)
+        error = job.error
+        if error is None:
             self._finished.append(job)
+            self.tally.busy_seconds += hands.seconds
+        else:
+            if not isinstance(error, Stopped):
+                self.tally.busy_seconds += hands.seconds
+            if self._viewed >= 0:
+                self._end_view()
+            self._judge(error)
+            self._settle(job)
         if hands.ended - self._flushed > FLUSH_EVERY and self.inbox.queue:
             if self._viewed >= 0:
                 self._end_view()
