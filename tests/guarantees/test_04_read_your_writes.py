@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 
+from tests.guarantees.support import until
 from tests.notes import Notes, assert_healthy, open_notes
 from trio_sqlrepo import Database, PoolConfig
+from trio_sqlrepo._worker.reader import Reader
 
 READERS = 6
 
@@ -93,4 +96,35 @@ async def test_an_open_snapshot_keeps_its_view(db_path: Path) -> None:
                 assert await Notes(old).counted() == 0
                 assert await Notes(new).counted() == 1
                 assert await Notes(db).counted() == 2
+        await assert_healthy(db)
+
+
+async def test_calls_that_share_a_view_see_all_that_was_answered_before_them(
+    db_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A flood of cheap reads on one reader, which serves those that wait together from one view."""
+    answered = views = 0
+    open_view = Reader._open_view
+
+    def counted(*args: Any) -> bool:
+        nonlocal views
+        views += 1
+        return open_view(*args)
+
+    monkeypatch.setattr(Reader, "_open_view", counted)
+
+    async def read(notes: Notes) -> None:
+        while True:
+            known = answered
+            assert await notes.counted() >= known
+
+    async with open_notes(db_path, pool=PoolConfig(max_readers=1)) as db:
+        async with trio.open_nursery() as nursery:
+            for _ in range(40):
+                nursery.start_soon(read, Notes(db))
+            for _ in range(100):
+                answered = await Notes(db).increment()
+            await until(lambda: views > 20)
+            nursery.cancel_scope.cancel()
+        assert await Notes(db).counted() == 100
         await assert_healthy(db)
