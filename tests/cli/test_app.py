@@ -29,7 +29,7 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ([], "Missing command"),
+        ([], "Missing command: `demo`"),
         (["wat"], "No such command 'wat'"),
         (["--wat"], "No such option: --wat"),
         (["demo", "--wat"], "No such option: --wat"),

@@ -191,6 +191,11 @@ REFUSED: list[tuple[type, str]] = [
         " no use"),
     ),
     (
+        repository("SELECT 1 WHERE 'a' IN (:rooms)", None, rooms=Sequence[str]),
+        ("parameter `rooms`: it is one value, JSON text, so `IN (:rooms)` at line 1, column 24 of"
+        " the SQL finds nothing; write `IN (SELECT value FROM json_each(:rooms))`"),
+    ),
+    (
         repository("SELECT :room", None, room=str, message=NewMessage),
         ("`:room` is supplied twice, by parameter `room` and by field `NewMessage.room` of"
         " parameter `message`; rename one"),

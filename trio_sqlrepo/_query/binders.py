@@ -16,7 +16,7 @@ import attrs
 
 from trio_sqlrepo._query import fits
 from trio_sqlrepo._query.annotations import unwrap, without_none
-from trio_sqlrepo._query.positions import position_of
+from trio_sqlrepo._query.positions import position_in_list, position_of
 from trio_sqlrepo._query.records import Record, RecordKind, record_of
 from trio_sqlrepo._query.refusal import Refusal, Refusals, title
 from trio_sqlrepo._query.source import make_function
@@ -87,7 +87,13 @@ class _Matcher:
         for name in self._names:
             if (source := self._sources.get(name)) is not None:
                 try:
-                    bound.append((source, self._codecs.of(source.hint())))
+                    codec = self._codecs.of(source.hint())
+                    if codec.json and (place := position_in_list(f":{name}", self._spec.sql)):
+                        raise Refusal(
+                            f"it is one value, JSON text, so `IN (:{name})`{place} finds nothing;"
+                            f" write `IN (SELECT value FROM json_each(:{name}))`"
+                        )
+                    bound.append((source, codec))
                 except Refusal as refusal:
                     self._problems.append(f"{source.label}: {refusal}")
         if self._problems:

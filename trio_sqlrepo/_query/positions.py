@@ -10,16 +10,29 @@ _TOKEN = re.compile(
     | (?P<parameter> [:@$]\w+ | \?\d* )""",
     re.DOTALL | re.VERBOSE,
 )
+_LIST_OPENS = re.compile(r"\bIN\s*\((?!\s*(?:SELECT|WITH)\b)[^()]*\Z", re.IGNORECASE)
+_LIST_CLOSES = re.compile(r"[^()]*\)")
 
 
 def position_of(parameter: str, sql: str) -> str:
     """Where `parameter` (with its prefix) first stands: " at line 1, column 8 of the SQL"."""
     for token in _TOKEN.finditer(sql):
         if token["parameter"] == parameter:
-            line = sql.count("\n", 0, token.start()) + 1
-            column = token.start() - sql.rfind("\n", 0, token.start())
-            return at(line, column)
+            return _place(sql, token.start())
     return ""  # written in a way that this pattern does not know
+
+
+def position_in_list(parameter: str, sql: str) -> str:
+    """Where `parameter` stands in a list, as in `IN (:name)`; "" if it doesn't."""
+    for token in _TOKEN.finditer(sql):
+        opens = _LIST_OPENS.search(sql, 0, token.start())
+        if token["parameter"] == parameter and opens and _LIST_CLOSES.match(sql, token.end()):
+            return _place(sql, token.start())
+    return ""
+
+
+def _place(sql: str, offset: int) -> str:
+    return at(sql.count("\n", 0, offset) + 1, offset - sql.rfind("\n", 0, offset))
 
 
 def at(line: int, column: int) -> str:

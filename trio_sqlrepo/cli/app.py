@@ -20,9 +20,11 @@ _UsageError: Final = cast("type[typer.BadParameter]", typer.BadParameter.__mro__
 app: Final = typer.Typer(name="trio-sqlrepo", add_completion=False, pretty_exceptions_enable=False)
 
 
-@app.callback()
-def trio_sqlrepo() -> None:
+@app.callback(invoke_without_command=True)
+def trio_sqlrepo(context: typer.Context) -> None:
     """Typed repositories on SQLite for trio."""
+    if context.invoked_subcommand is None:
+        raise Refused("Missing command: `demo` shows what it does, `--help` says what there is.")
 
 
 @app.command()
