@@ -87,18 +87,21 @@ class _Matcher:
         for name in self._names:
             if (source := self._sources.get(name)) is not None:
                 try:
-                    codec = self._codecs.of(source.hint())
-                    if codec.json and (place := position_in_list(f":{name}", self._spec.sql)):
-                        raise Refusal(
-                            f"it is one value, JSON text, so `IN (:{name})`{place} finds nothing;"
-                            f" write `IN (SELECT value FROM json_each(:{name}))`"
-                        )
-                    bound.append((source, codec))
+                    bound.append((source, self._codec(name, source)))
                 except Refusal as refusal:
                     self._problems.append(f"{source.label}: {refusal}")
         if self._problems:
             raise Refusals(self._problems)
         return Binder(self._generate(bound), self._batch is not None)
+
+    def _codec(self, name: str, source: _Source) -> Codec:
+        codec = self._codecs.of(source.hint())
+        if codec.json and (place := position_in_list(f":{name}", self._spec.sql)):
+            mend = f"IN (SELECT value FROM json_each(:{name}))"  # noqa: S608  # it is shown, not run
+            raise Refusal(
+                f"it is one value, JSON text, so `IN (:{name})`{place} finds nothing; write `{mend}`"
+            )
+        return codec
 
     # -- which parameter supplies what -----------------------------------------------------------
 
