@@ -99,7 +99,8 @@ class _Matcher:
         if codec.json and (place := position_in_list(f":{name}", self._spec.sql)):
             mend = f"IN (SELECT value FROM json_each(:{name}))"  # noqa: S608  # it is shown, not run
             raise Refusal(
-                f"it is one value, JSON text, so `IN (:{name})`{place} finds nothing; write `{mend}`"
+                f"it is one value, JSON text, so `IN (:{name})`{place} finds nothing; write"
+                f" `{mend}`"
             )
         return codec
 
