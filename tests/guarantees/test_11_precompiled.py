@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,37 @@ async def test_a_reader_opened_later_has_them_compiled(db_path: Path) -> None:
         async with db.snapshot(), db.snapshot(), db.snapshot():
             assert db.stats().readers.size == 3
             assert not_precompiled(db) == []
+
+
+@pytest.mark.parametrize("max_readers", [0, 1])
+async def test_a_changed_schema_costs_each_query_one_compilation(
+    max_readers: int, db_path: Path
+) -> None:
+    """On the connection that it runs on; SQLite's own word: it asks the authorizer as it compiles."""
+    pool = PoolConfig(max_readers=max_readers)
+    async with open_notes(db_path, Plain, pool=pool) as db:
+        notes, plain = Notes(db), Plain(db)
+        reader = db._pool.readers.workers[0].driver
+        writer = db._pool.writers.workers[0].driver
+        assert reader is not None
+        assert writer is not None
+        await change_schema(db, "ALTER TABLE note ADD COLUMN more TEXT DEFAULT 'more'")
+        for driver, each in [
+            (reader, plain.untouched),
+            (reader, partial(plain.body_of, 1)),
+            (reader, partial(notes.get, 1)),
+            (writer, partial(notes.empty, "")),
+            (writer, partial(notes.put_all, [])),
+            (writer, notes.increment),
+        ]:
+            before = driver.compilations
+            await each()
+            after = driver.compilations
+            for _ in range(3):
+                await each()
+            assert before < after == driver.compilations, each
+        assert not {"Plain.untouched", "Notes.get", "Notes.empty"} & set(not_precompiled(db))
+        await assert_healthy(db)
 
 
 @pytest.mark.parametrize("max_readers", [0, 2])
