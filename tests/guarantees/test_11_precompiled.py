@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import trio
 
 from tests.notes import NewNote, Note, Notes, assert_healthy, open_notes
 from trio_sqlrepo import Database, DeclarationError, PoolConfig, Repository, query
+from trio_sqlrepo._base.driver import Driver
 
 
 class Plain(Repository):
@@ -81,7 +83,7 @@ async def test_a_reader_opened_later_has_them_compiled(db_path: Path) -> None:
 async def test_a_changed_schema_costs_each_query_one_compilation(
     max_readers: int, db_path: Path
 ) -> None:
-    """On the connection that it runs on; SQLite's own word: it asks the authorizer as it compiles."""
+    """On the connection that runs it. SQLite asks the authorizer whenever it compiles."""
     pool = PoolConfig(max_readers=max_readers)
     async with open_notes(db_path, Plain, pool=pool) as db:
         notes, plain = Notes(db), Plain(db)
@@ -90,14 +92,15 @@ async def test_a_changed_schema_costs_each_query_one_compilation(
         assert reader is not None
         assert writer is not None
         await change_schema(db, "ALTER TABLE note ADD COLUMN more TEXT DEFAULT 'more'")
-        for driver, each in [
+        calls: list[tuple[Driver, Callable[[], Awaitable[object]]]] = [
             (reader, plain.untouched),
             (reader, partial(plain.body_of, 1)),
             (reader, partial(notes.get, 1)),
             (writer, partial(notes.empty, "")),
             (writer, partial(notes.put_all, [])),
             (writer, notes.increment),
-        ]:
+        ]
+        for driver, each in calls:
             before = driver.compilations
             await each()
             after = driver.compilations
