@@ -4,14 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, TypeVar, final
-
-from outcome import Outcome, capture
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator
-
-R = TypeVar("R")
+from typing import Any, Final, final
 
 # A value SQLite stores.
 SqlValue = None | int | float | str | bytes
@@ -91,15 +84,12 @@ _HOLDING: Final = frozenset({Kind.LEASE, Kind.RELEASE})
 
 
 @final
-class Job(Outcome[Any]):
-    """One unit of work, the task that waits for it, and the outcome that task is given.
+class Job:
+    """One unit of work and the task that waits for it.
 
     The upper half is what goes down: set when made, never changed. The lower half is the
     ticket; each field says who may change it.
     """
-
-    __eq__ = object.__eq__
-    __hash__ = object.__hash__  # type: ignore[assignment]  # an Outcome has none
 
     # What most jobs leave as it is stands on the class: making a job is part of every call.
     statement: Statement | None = None
@@ -147,34 +137,9 @@ class Job(Outcome[Any]):
         state = "waiting" if self.claim else "cancelled" if self.cancelled else "taken"
         return f"<Job {self.label} {self.kind.value} {state}>"
 
-    # -- the outcome: in its task, once it has been answered ---------------------------------------
-
     def unwrap(self) -> Any:
-        """Give the value or raise the error. Once: the error is let go of."""
-        if self.error is None and self.raise_cancel is None:
-            return self.value
-        return self._unwrap_rare()
-
-    def _unwrap_rare(self) -> Any:
-        error, self.error = self.error, None
-        try:
-            if self.raise_cancel is not None and (self.views or isinstance(error, Stopped)):
-                self.raise_cancel()
-            if error is not None:
-                raise error
-            return self.value
-        finally:
-            del error, self  # its traceback holds this frame
-
-    # The two others that an Outcome has; trio does not use them.
-
-    def send(self, gen: Generator[R, Any, object]) -> R:
-        """Send the value into a generator, or throw the error."""
-        return capture(self.unwrap).send(gen)  # type: ignore[no-any-return]  # the value's type is not known
-
-    async def asend(self, agen: AsyncGenerator[R, Any]) -> R:
-        """Send the value into an async generator, or throw the error."""
-        return await capture(self.unwrap).asend(agen)  # type: ignore[no-any-return]  # as above
+        """Give the value: a job that succeeded is rescheduled as its own `outcome.Value`."""
+        return self.value
 
 
 def query_job(statement: Statement, parameters: Any, *, batch: bool) -> Job:

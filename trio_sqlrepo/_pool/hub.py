@@ -11,6 +11,7 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+import outcome
 import trio
 from trio.lowlevel import enable_ki_protection, reschedule
 
@@ -271,7 +272,7 @@ class Hub:
         if job.lone:
             self._lone_signal.set()
         elif task is not None:
-            reschedule(task, job)
+            reschedule(task, outcome.Error(error))
         return True
 
     def _answer(self, job: Job) -> None:
@@ -283,12 +284,19 @@ class Hub:
         self.outstanding.discard(job)
         if self.interrupting:
             self.interrupting.discard(job)
-        if job.error is not None and isinstance(job.error, Stopped) and job.raise_cancel is None:
-            job.error = refusals.closed_under(self.name, job)
-        if not job.lone:
-            reschedule(task, job)
-        elif not self._lone_hears:
-            self._lone_signal.set()
+        error = job.error
+        if job.lone:
+            if not self._lone_hears:
+                self._lone_signal.set()
+        elif job.raise_cancel is not None and (job.views or isinstance(error, Stopped)):
+            reschedule(task, outcome.capture(job.raise_cancel))
+        elif error is None:
+            # An `outcome.Value` for each would cost as much again: trio only unwraps it.
+            reschedule(task, job)  # type: ignore[arg-type]  # a job unwraps as one does
+        elif not isinstance(error, Stopped):
+            reschedule(task, outcome.Error(error))
+        else:
+            reschedule(task, outcome.Error(refusals.closed_under(self.name, job)))
 
     def refusal(self) -> SqlRepoError:
         """Why a call is refused in a state that is not OPEN."""

@@ -26,6 +26,7 @@ from trio.lowlevel import (
     wait_task_rescheduled,
 )
 
+from trio_sqlrepo._base.job import Stopped
 from trio_sqlrepo._pool import refusals
 from trio_sqlrepo._pool.hub import Hub
 from trio_sqlrepo._pool.state import State
@@ -125,7 +126,14 @@ class Pool(Hub):
             # Only now look once more: the thread appends, and then looks at these two.
             if self._outbox:
                 self.hear()
-        return job.unwrap()
+        if job.error is None:
+            return job.value
+        if isinstance(job.error, Stopped):
+            raise refusals.closed_under(self.name, job)
+        try:
+            raise job.error
+        finally:
+            del job  # its error's traceback would hold this frame, and this frame the error
 
     async def _hear_lone(self) -> None:
         self._lone_waits = True
