@@ -412,3 +412,20 @@ def test_closing_the_signals_spares_one_that_a_task_waits_on(crew: Crew) -> None
     crew.pool._lone = None
     crew.pool.close_signals()
     assert crew.pool._lone_signal.fileno() == -1
+
+
+def test_repr_tells_the_state_of_the_pool(crew: Crew) -> None:
+    assert repr(crew.pool) == (
+        "<Pool 'test.db' open <Lane writer size=0 idle=0 leased=0 waiting=0>"
+        " <Lane reader size=0 idle=0 leased=0 waiting=0>>"
+    )
+
+
+async def test_a_job_that_its_thread_has_just_claimed_is_told_by_its_flag_alone(crew: Crew) -> None:
+    """Between its claim and the moment when it says which worker has it: see `_worker.ticket`."""
+    job = call("a")
+    job.claim.pop()
+    crew.pool.interrupt(job)
+    assert job.cancelled
+    assert crew.pool.interrupting == {job}
+    assert crew.pool.interrupts.armed

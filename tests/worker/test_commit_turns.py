@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -109,6 +110,22 @@ def test_a_queue_compacted_under_it_runs_nothing_twice() -> None:
     def take_and_compact(job: Job) -> bool:
         desk.inbox.queue = desk.inbox.queue.copy()
         return take(job)
+
+    desk.worker._take = take_and_compact  # type: ignore[method-assign]
+    desk.run_dry(a, b)
+    assert desk.file.rows == ["a", "b"]
+    assert desk.told == ["a", "b"]
+
+
+def test_a_job_compacted_away_as_it_is_taken_takes_no_other_with_it() -> None:
+    desk = writer_desk()
+    a, b = call("a"), call("b")
+    take = desk.worker._take
+
+    def take_and_compact(job: Job) -> bool:
+        taken = take(job)
+        desk.inbox.queue = deque(job for job in desk.inbox.queue if job.claim)
+        return taken
 
     desk.worker._take = take_and_compact  # type: ignore[method-assign]
     desk.run_dry(a, b)
