@@ -295,7 +295,7 @@ async def test_a_wedged_thread_is_abandoned_and_its_call_answered(
         assert isinstance(answer.error, OutcomeUnknown if committing else PoolClosed)
         assert "writer 1 of house.db did not end within 1 s of being interrupted" in caplog.text
         let_go.set()
-        await until(lambda: any(told.event is Event.ENDED for told in house.pool._outbox))
+        await until(lambda: any(told.event is Event.ENDED for told in house.pool._outbox.copy()))
         house.pool.hear()  # nobody listens to it any more
     assert house.file.rows == (["wedged"] if committing else [])  # the gate is shut
     worker.signal.close()
@@ -311,7 +311,7 @@ async def test_a_forked_pool_leaves_its_threads_alone() -> None:
         worker.stop()
     await until(lambda: house.file.open_connections == 0)
     await until(
-        lambda: sum(told.event is Event.ENDED for told in house.pool._outbox) == len(workers)
+        lambda: sum(told.event is Event.ENDED for told in house.pool._outbox.copy()) == len(workers)
     )
     for worker in workers:
         worker.signal.close()
