@@ -25,8 +25,11 @@ def position_of(parameter: str, sql: str) -> str:
 def position_in_list(parameter: str, sql: str) -> str:
     """Where `parameter` stands in a list, as in `IN (:name)`; "" if it doesn't."""
     for token in _TOKEN.finditer(sql):
-        opens = _LIST_OPENS.search(sql, 0, token.start())
-        if token["parameter"] == parameter and opens and _LIST_CLOSES.match(sql, token.end()):
+        if (
+            token["parameter"] == parameter
+            and _LIST_OPENS.search(sql, 0, token.start())
+            and _LIST_CLOSES.match(sql, token.end())
+        ):
             return _place(sql, token.start())
     return ""
 

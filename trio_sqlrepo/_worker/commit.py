@@ -179,13 +179,13 @@ class Writer(Worker):
             if alone:
                 if self._take_next(job):
                     self._run(job)
-                    self._finish_alone(job)
+                    self._finish(job)
                 return
         if not self._begin():
             return
         if self._peek() is job and self._take_next(job):
             self._run_and_commit(job)
-            self._finish_alone(job)
+            self._finish(job)
         else:
             self._driver.rollback()
 
@@ -209,11 +209,6 @@ class Writer(Worker):
             job.value = None
             driver.rollback()
             self._judge(job.error)
-
-    def _finish_alone(self, job: Job) -> None:
-        self._judge(job.error)
-        self._check_in()
-        self._settle(job)
 
     # -- groups ----------------------------------------------------------------------------
 

@@ -272,6 +272,12 @@ class Worker:
             job.error = Stopped(job.label)
         self._finished.append(job)
 
+    def _finish(self, job: Job) -> None:
+        """End a job that had a transaction of its own, or could not begin it."""
+        self._judge(job.error)
+        self._check_in()
+        self._settle(job)
+
     def _check_in(self) -> bool:
         """After a job that could leave something behind: reuse only what is proven clean."""
         driver = self._driver
@@ -309,9 +315,7 @@ class Worker:
         if self._begin_read(lease):
             self._serve_lease(lease)
             return
-        self._judge(lease.error)
-        self._check_in()
-        self._settle(lease)
+        self._finish(lease)
 
     def commit(self) -> None:
         """COMMIT what a lease has done. The writer's."""
