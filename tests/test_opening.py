@@ -26,6 +26,7 @@ from trio_sqlrepo import (
     open_database,
     query,
 )
+from trio_sqlrepo._opening import Parts
 from trio_sqlrepo._pool import watch
 from trio_sqlrepo._sqlite import open_driver
 
@@ -211,7 +212,7 @@ async def test_whichever_connection_fails_it_fails_alone(
             raise OpenError("no more")
         return open_driver(path, config, role, **more)
 
-    monkeypatch.setattr("trio_sqlrepo._opening.open_driver", fail)
+    monkeypatch.setattr("trio_sqlrepo._opening.Parts", lambda: Parts(open_driver=fail))
     with pytest.raises(OpenError, match="no more"):
         async with open_notes(db_path, pool=PoolConfig(max_writers=2, min_readers=2)):
             raise AssertionError

@@ -2,6 +2,7 @@
 # upward; each floor imports only from floors below it (import-linter keeps it so).
 #
 #   cli/            7  python -m trio_sqlrepo demo
+#   testing/        7  the test kit that applications import
 #   _opening.py     6  open_database: the nursery that owns everything
 #   _database.py    6  Database
 #   _repository.py  5  Repository

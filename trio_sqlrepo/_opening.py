@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final, final
 
@@ -74,7 +75,14 @@ def open_database(
         raise TypeError(message)
     _expect("pool", pool, PoolConfig)
     _expect("sqlite", sqlite, SQLiteConfig)
-    return _open(path, tuple(repositories), migrations, pool, sqlite, converter)
+    return open_of_parts(Parts(), path, tuple(repositories), migrations, pool, sqlite, converter)
+
+
+@attrs.frozen(kw_only=True)
+class Parts:
+    """What a database is built of. The test kit puts its own in their place."""
+
+    open_driver: Callable[..., SqliteDriver] = open_driver
 
 
 def _expect(name: str, value: object, kind: type) -> None:
@@ -88,7 +96,8 @@ def _expect(name: str, value: object, kind: type) -> None:
 
 @asynccontextmanager
 @enable_ki_protection
-async def _open(  # noqa: PLR0917  # open_database's own, in its order
+async def open_of_parts(  # noqa: PLR0917  # open_database's own, in its order
+    parts: Parts,
     path: str | os.PathLike[str],
     repositories: tuple[type[Repository], ...],
     migrations: MigrationSource,
@@ -98,6 +107,7 @@ async def _open(  # noqa: PLR0917  # open_database's own, in its order
 ) -> AsyncGenerator[Database]:
     name = _checked_path(path)
     opener = _Opener(
+        parts=parts,
         path=name if name == MEMORY else _absolute(name),
         repositories=repositories,
         migrations=read_migrations(migrations),
@@ -207,6 +217,7 @@ class _Opener:
     A connection is its worker's from the moment it is there, and the worker closes it.
     """
 
+    parts: Parts
     path: str
     repositories: tuple[type[Repository], ...]
     migrations: tuple[Migration, ...]
@@ -245,7 +256,9 @@ class _Opener:
             driver.prepare(self.contract.statements)
 
     def _open(self, worker: Worker, role: Role) -> SqliteDriver:
-        driver = open_driver(self.path, self.sqlite, role, give_up=lambda: worker.stopping)
+        driver = self.parts.open_driver(
+            self.path, self.sqlite, role, give_up=lambda: worker.stopping
+        )
         worker.adopt(driver)
         return driver
 

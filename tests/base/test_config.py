@@ -43,6 +43,7 @@ def test_the_defaults_are_those_of_the_documents() -> None:
         "functions": {},
         "extensions": (),
         "pragmas": {},
+        "vfs": None,
     }
     assert attrs.asdict(FUNCTION) == {
         "call": abs,
@@ -74,6 +75,14 @@ def test_what_was_given_may_change_afterwards() -> None:
     assert config.functions == {"f": FUNCTION}
     assert config.pragmas == {"cell_size_check": 1}
     assert config.extensions == ("a", "b")
+
+
+def test_a_vfs_has_a_name() -> None:
+    assert SQLiteConfig(vfs="unix").vfs == "unix"
+    with pytest.raises(ValueError, match=r"^SQLiteConfig\.vfs must be a name; it is ''\.$"):
+        SQLiteConfig(vfs="")
+    with pytest.raises(TypeError, match=r"^SQLiteConfig\.vfs must be a name; it is 1\.$"):
+        SQLiteConfig(vfs=1)  # type: ignore[arg-type]
 
 
 # -- single values ---------------------------------------------------------------------------

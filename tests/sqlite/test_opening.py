@@ -193,7 +193,7 @@ def test_a_read_only_connection_is_refused(
 ) -> None:
     run_in(opened(Role.WRITER), CREATE)
 
-    def connect(path: str, _role: Role) -> apsw.Connection:
+    def connect(path: str, *_: object) -> apsw.Connection:
         return apsw.Connection(path, flags=apsw.SQLITE_OPEN_READONLY)
 
     monkeypatch.setattr(opening, "_connect", connect)
@@ -267,6 +267,15 @@ def test_the_switch_may_be_given_up(opened: Opener, db_path: Path, begin: str) -
 
 
 # -- memory --------------------------------------------------------------------------------
+
+
+def test_a_vfs_by_name(opened: Opener, db_path: Path) -> None:
+    config = SQLiteConfig(vfs="unix-excl")
+    assert opened(Role.WRITER, config)._connection.open_vfs == "unix-excl"
+    with pytest.raises(
+        OpenError, match=r"vfs names 'none of these', which is not registered; .*unix"
+    ):
+        opened(Role.WRITER, SQLiteConfig(vfs="none of these"))
 
 
 def test_a_database_in_memory(opened: Opener) -> None:

@@ -189,6 +189,13 @@ def _callable(owner: object, field: attrs.Attribute[Any], value: object) -> None
         raise TypeError(_refusal(owner, field, "callable", value))
 
 
+def _filled_text(owner: object, field: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, str):
+        raise TypeError(_refusal(owner, field, "a name", value))
+    if not value:
+        raise ValueError(_refusal(owner, field, "a name", value))
+
+
 def _names(owner: object, field: attrs.Attribute[Any], value: object) -> None:
     if not isinstance(value, Mapping):
         raise TypeError(_refusal(owner, field, "a mapping", value))
@@ -277,6 +284,8 @@ class SQLiteConfig:
         functions: `SqlFunction` by the name SQL calls it by.
         extensions: files of run-time extensions to load.
         pragmas: further pragmas, by name.
+        vfs: the name of a registered VFS that SQLite reaches the file through
+            (https://sqlite.org/vfs.html), such as one of `trio_sqlrepo.testing.disk`.
     """
 
     synchronous: Synchronous = attrs.field(default="full", validator=_one_of(Synchronous))
@@ -302,6 +311,7 @@ class SQLiteConfig:
     pragmas: Mapping[str, int | str] = attrs.field(
         default=None, converter=_own_mapping, validator=_pragmas
     )
+    vfs: str | None = attrs.field(default=None, validator=attrs.validators.optional(_filled_text))
 
     @page_size.validator
     def _(self, field: attrs.Attribute[Any], value: object) -> None:

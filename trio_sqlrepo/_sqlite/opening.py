@@ -70,7 +70,7 @@ def open_driver(
         _check_path(path)
     busy = BusyHandler(config.busy_timeout, give_up)
     try:
-        connection = _connect(path, role)
+        connection = _connect(path, role, None if memory else config.vfs)
     except apsw.Error as error:
         failure = _unopened(path, error, busy)
     else:
@@ -103,11 +103,16 @@ def _check_path(path: str) -> None:
             raise OpenError(f"{path} is no regular file; a database must be one.")
 
 
-def _connect(path: str, role: Role) -> apsw.Connection:
+def _connect(path: str, role: Role, vfs: str | None) -> apsw.Connection:
+    if vfs is not None and vfs not in apsw.vfs_names():
+        raise OpenError(
+            f"SQLiteConfig.vfs names {vfs!r}, which is not registered; these are:"
+            f" {', '.join(sorted(apsw.vfs_names()))}."
+        )
     flags = apsw.SQLITE_OPEN_READWRITE
     if role is not Role.READER:
         flags |= apsw.SQLITE_OPEN_CREATE
-    return apsw.Connection(path, flags=flags, statementcachesize=RING)
+    return apsw.Connection(path, flags=flags, vfs=vfs, statementcachesize=RING)
 
 
 def _set_up(
