@@ -52,6 +52,8 @@ from trio_sqlrepo._base.errors import SqlRepoError as SqlRepoError
 from trio_sqlrepo._base.errors import TransactionAborted as TransactionAborted
 from trio_sqlrepo._base.errors import TriggerViolation as TriggerViolation
 from trio_sqlrepo._base.errors import UniqueViolation as UniqueViolation
+from trio_sqlrepo._base.health import ConnectionHealth as ConnectionHealth
+from trio_sqlrepo._base.health import Health as Health
 from trio_sqlrepo._base.job import SqlValue as SqlValue
 from trio_sqlrepo._base.stats import LaneStats as LaneStats
 from trio_sqlrepo._base.stats import StatementStats as StatementStats

@@ -29,6 +29,7 @@ STATEMENT = StatementStats(
 STATS = Stats(
     path="chat.db",
     state="open",
+    outage=None,
     readers=LANE,
     writers=LANE,
     commits=4,
@@ -47,6 +48,7 @@ def test_as_dict_is_plain() -> None:
     assert plain == {
         "path": "chat.db",
         "state": "open",
+        "outage": None,
         "readers": attrs.asdict(LANE),
         "writers": attrs.asdict(LANE),
         "commits": 4,

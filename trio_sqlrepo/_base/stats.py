@@ -69,7 +69,9 @@ class Stats:
 
     Attributes:
         path: the database file, or `":memory:"`.
-        state: `"open"`, `"draining"`, `"closed"` or `"failed"`.
+        state: `"open"`, `"failed"` (out of service, until the file is well again), `"draining"`,
+            `"closed"` or `"stopped"` (for good: a bug, or a database in memory was lost).
+        outage: None, or why calls are refused while the state is `"failed"`.
         readers, writers: the lanes. With `max_readers=0` reads are counted in `writers`.
         commits: transactions committed.
         writes: calls whose writes these held.
@@ -79,6 +81,7 @@ class Stats:
 
     path: str
     state: str
+    outage: str | None
     readers: LaneStats
     writers: LaneStats
     commits: int

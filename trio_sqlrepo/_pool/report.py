@@ -31,6 +31,7 @@ def describe_pool(pool: Pool, statements: Sequence[Statement]) -> Stats:
     return Stats(
         path=pool.name,
         state=pool.state.value,
+        outage=pool.outage_text,
         readers=_NOTHING if pool.readers is pool.writers else _describe_lane(pool.readers),
         writers=_describe_lane(pool.writers),
         commits=total.commits,

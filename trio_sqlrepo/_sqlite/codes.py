@@ -99,6 +99,7 @@ COMMIT_NOT_APPLIED = frozenset(
         apsw.SQLITE_FULL,
         apsw.SQLITE_INTERRUPT,
         apsw.SQLITE_LOCKED,
+        apsw.SQLITE_READONLY,
     }
 )
 
@@ -189,6 +190,8 @@ def verdict(error: BaseException) -> Verdict:
     if isinstance(error, DatabaseLocked):
         return Verdict.BUSY
     if isinstance(error, DatabaseError):
+        if error.extended_code == apsw.SQLITE_CORRUPT_VTAB:
+            return Verdict.NOT_APPLIED  # a virtual table's own content, such as an FTS index
         return Verdict.RETIRE if error.code in _RETIRE else Verdict.NOT_APPLIED
     # Nothing of apsw's leaves this floor unless something here is wrong.
     if isinstance(error, (InternalError, MemoryError, apsw.Error)):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, final
 import apsw
 
 from trio_sqlrepo._base.driver import Role, Verdict
-from trio_sqlrepo._sqlite import codes
+from trio_sqlrepo._sqlite import codes, proof
 from trio_sqlrepo._sqlite.adhoc import AdHoc
 from trio_sqlrepo._sqlite.declared import DeclaredStatements
 from trio_sqlrepo._sqlite.inspect import Inspector
@@ -100,7 +100,9 @@ class SqliteDriver(DeclaredStatements):
                 return
         self.rollback()
         if self._identity is not None and self._link.role is not Role.READER:
-            self._checkpoint()
+            # If another file bears the path now, SQLite would leave the WAL to it, which is applied
+            # to whatever stands there. It belongs into the file that was opened, all of it.
+            self._checkpoint("TRUNCATE" if self._identity.has_moved else "PASSIVE")
         with self._lock:
             self._closed = True
         # Between the lock and here no `abort` begins, and none is half-way. SQLite's last
@@ -216,9 +218,25 @@ class SqliteDriver(DeclaredStatements):
 
     def probe(self) -> None:
         """Read a page and compare the identity of the file and its WAL with those at opening."""
+        self._connection.release_memory()  # or the page would come out of the cache
         self._transaction.read_page()
         self._transaction.compare_files()
 
-    def _checkpoint(self) -> None:
+    @property
+    def files(self) -> FileIdentity | None:
+        """The files that were opened; None for a database in memory."""
+        return self._identity
+
+    def verify(self) -> None:
+        """See that a file that was in doubt is well. Reads all of it; for a writer.
+
+        Raises:
+            DatabaseCorrupt: it is damaged.
+            DatabaseError: what reading or writing it met.
+        """
+        proof.check_pages(self._link)
+        proof.prove_write(self._link, self._transaction)
+
+    def _checkpoint(self, mode: str) -> None:
         with contextlib.suppress(apsw.Error), self._link.as_own():
-            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            self._connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()

@@ -42,7 +42,12 @@ _SAFE_VERSION = (3, 51, 3)
 
 
 def open_driver(
-    path: str, config: SQLiteConfig, role: Role, *, give_up: Callable[[], bool] = never
+    path: str,
+    config: SQLiteConfig,
+    role: Role,
+    *,
+    give_up: Callable[[], bool] = never,
+    create: bool = True,
 ) -> SqliteDriver:
     """Open one connection on the calling thread, which alone may use it.
 
@@ -51,6 +56,7 @@ def open_driver(
         config: its settings.
         role: what it is for. A READER needs a file that a writer has opened before.
         give_up: becomes `Driver.give_up`; it is asked while locks are awaited here already.
+        create: make the file if there is none.
 
     Raises:
         OpenError: the file can't be used as configured. It is left as it was.
@@ -70,7 +76,7 @@ def open_driver(
         _check_path(path)
     busy = BusyHandler(config.busy_timeout, give_up)
     try:
-        connection = _connect(path, role, None if memory else config.vfs)
+        connection = _connect(path, role, None if memory else config.vfs, create=create)
     except apsw.Error as error:
         failure = _unopened(path, error, busy)
     else:
@@ -103,14 +109,14 @@ def _check_path(path: str) -> None:
             raise OpenError(f"{path} is no regular file; a database must be one.")
 
 
-def _connect(path: str, role: Role, vfs: str | None) -> apsw.Connection:
+def _connect(path: str, role: Role, vfs: str | None, *, create: bool) -> apsw.Connection:
     if vfs is not None and vfs not in apsw.vfs_names():
         raise OpenError(
             f"SQLiteConfig.vfs names {vfs!r}, which is not registered; these are:"
             f" {', '.join(sorted(apsw.vfs_names()))}."
         )
     flags = apsw.SQLITE_OPEN_READWRITE
-    if role is not Role.READER:
+    if create and role is not Role.READER:
         flags |= apsw.SQLITE_OPEN_CREATE
     return apsw.Connection(path, flags=flags, vfs=vfs, statementcachesize=RING)
 

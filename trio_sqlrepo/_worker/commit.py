@@ -55,6 +55,9 @@ class Writer(Worker):
         self._body_costs: dict[str, float] = {}
 
     def _turn(self) -> bool:
+        if self.mailbox and self.mailbox[0].kind is Kind.PROBE:
+            self._serve_mail()
+            return True
         job = self._peek() if self._wakes_seen else None
         if job is None:
             return False
