@@ -119,8 +119,8 @@ async def test_a_fault_that_several_connections_see_is_one(mock_clock: MockClock
         assert house.supervisor.recovery._strikes == 1
 
 
-def _is_past(time: float) -> bool:
-    return trio.current_time() > time
+def _has(pauses: list[float], count: int) -> bool:
+    return len(pauses) == count
 
 
 def _is_replaced(house: House, worker: Worker) -> bool:
@@ -128,14 +128,14 @@ def _is_replaced(house: House, worker: Worker) -> bool:
 
 
 async def test_after_a_calm_while_a_fault_is_the_first_again(mock_clock: MockClock) -> None:
-    async with a_house(health_check_interval=10.0) as house:
-        for turn in range(6):
+    async with a_house(health_check_interval=10.0, max_readers=1) as house:
+        for _ in range(6):
+            (worker,) = house.readers.workers
             await fail(house, broken())
-            await pass_time(mock_clock, 0.01, lambda: house.readers.idle)
-            later = 11.0 * (turn + 1)
-            await pass_time(mock_clock, 1.0, partial(_is_past, later))
+            await until(partial(_is_replaced, house, worker))  # at once
+            mock_clock.jump(11.0)
         assert house.pool.state is State.OPEN
-        assert house.readers.created == 7
+        assert house.supervisor.recovery._strikes == 1
 
 
 async def test_a_dirty_connection_is_no_fault() -> None:
@@ -254,19 +254,39 @@ async def test_an_open_snapshot_does_not_outlive_the_connections(mock_clock: Moc
             await lease.run(read("in the snapshot"))
 
 
-async def test_the_file_is_looked_at_again_and_again(mock_clock: MockClock) -> None:
+async def test_the_file_is_looked_at_again_and_again(
+    mock_clock: MockClock, pauses: list[float]
+) -> None:
     async with a_house() as house:
         house.file.open_errors += [DatabaseCorrupt("still torn", code=10) for _ in range(8)]
         await fail(house, DAMAGED)
-        failed_at = trio.current_time()
-        await pass_time(mock_clock, 0.01, lambda: house.pool.outage and house.pool.outage.attempts)
-        assert trio.current_time() - failed_at < 0.2
-        await pass_time(mock_clock, 0.01, lambda: not house.file.open_errors)
+        for turn in range(8):
+            await until(partial(_has, pauses, turn + 1))
+            assert house.pool.outage is not None
+            assert house.pool.outage.attempts == turn
+            assert turn == 0 or str(house.pool.outage.latest) == "still torn"
+            mock_clock.jump(pauses[-1])
+        await until(lambda: len(pauses) == 9)
         assert house.pool.state is State.FAILED
-        assert str(house.pool.outage and house.pool.outage.latest) == "still torn"
-        seen = trio.current_time()
-        await pass_time(mock_clock, 0.01, lambda: house.pool.state is State.OPEN)
-        assert trio.current_time() - seen < 2.5  # back soon after it is well
+        mock_clock.jump(1.0)
+        await until(lambda: house.pool.state is State.OPEN)
+    assert pauses == [0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0, 1.0, 1.0]
+
+
+async def test_a_look_that_takes_long_is_taken_less_often(
+    mock_clock: MockClock, pauses: list[float]
+) -> None:
+    def slow(worker: object) -> None:
+        trio.from_thread.run_sync(mock_clock.jump, 3.0)
+
+    async with a_house() as house:
+        house.file.open_errors.append(DatabaseCorrupt("still torn", code=10))
+        house.before_open = slow
+        await fail(house, DAMAGED)
+        await until(lambda: pauses)
+        mock_clock.jump(pauses[0])
+        await until(lambda: len(pauses) == 2)
+        assert pauses[1] == 30.0
 
 
 async def test_an_attempt_can_be_asked_for(mock_clock: MockClock) -> None:

@@ -192,6 +192,7 @@ class Supervisor:
         if worker.buried:
             return  # that it has ended
         self._adrift.add(worker)
+        worker.stop()  # when it comes back, it ends
         self._pool.bury(worker, error)
         self._hosts[worker].cancel()
 
