@@ -276,8 +276,8 @@ class _Opener:
         elif files is not None and (wal := files.leaves_wal()) is not None:
             raise DatabaseReplaced(
                 f"{self.path} is another file than the one opened, and {wal} beside it belongs to"
-                " the earlier one, whose last writes it holds. Restore the earlier file, or move"
-                " that one away."
+                " the earlier one, whose last writes it holds. Stop every process that has that one"
+                " open; then restore it, or move its WAL away."
             )
         driver = self.parts.open_driver(
             self.path,

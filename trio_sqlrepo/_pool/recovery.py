@@ -208,15 +208,13 @@ class Recovery:
         if self._pool.state is not State.OPEN:
             return
         self._pool.suspend(error)
-        for lane in self._pool.lanes:
-            for worker in lane.workers:
-                worker.stop()
         self._threads.start_soon(self._recover)
 
     @enable_ki_protection
     async def _recover(self) -> None:
         """Close all connections; open one again and again until it finds the file well."""
         pool = self._pool
+        # Readers first: a writer that closes alone leaves nothing in the WAL.
         for lane in reversed(pool.lanes):
             await self._threads.end(lane, pool.config.health_check_timeout)
         # Where service has come back and failed again, it comes back less soon.
