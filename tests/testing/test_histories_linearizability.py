@@ -149,8 +149,10 @@ def legal(draw: st.DrawFn, fates: list[str] = FATES) -> list[Operation]:
         )  # fmt: skip
         fate = draw(st.sampled_from(fates))
         stepped = register(n, each)
-        if stepped is None or fate in {"not happened", "failed"}:
-            outcome = Outcome.FAILED if fate == "failed" else Outcome.UNKNOWN
+        if stepped is None or fate == "failed":
+            outcome = Outcome.FAILED
+        elif fate == "not happened":
+            outcome = Outcome.UNKNOWN
         else:
             n, value = stepped
             outcome = Outcome.RETURNED if fate == "returned" else Outcome.UNKNOWN

@@ -63,11 +63,11 @@ def check_serializability(
     was seen means that it has happened as a whole. Blocks; takes some 0.2 ms for each transaction.
 
     Anomalies are those of single reads ("G1a", an aborted read; "G1b", an intermediate one;
-    "internal", a transaction that does not see itself; "duplicate", "unwritten", "incompatible
-    order"), of the final state ("lost append", "torn transaction"), and of cycles ("G0", "G1c",
-    "G-single", "G2"; "-session" or "-realtime" says that no cycle is left without that order). Of
-    each set of transactions that cycles tie together the worst cycle is told, and of such the
-    shortest.
+    "internal", a transaction that does not see itself; "duplicate", "unwritten", "reordered",
+    "incompatible order"), of the final state ("lost append", "torn transaction"), and of cycles
+    ("G0", "G1c", "G-single", "G2"; "-session" or "-realtime" says that no cycle is left without
+    that order). Of each set of transactions that cycles tie together the worst cycle is told, and
+    of such the shortest.
 
     Args:
         operations: a history; other operations in it are left out.
@@ -149,14 +149,18 @@ class _Cycle:
     """Transactions each of which must come before the next, and the last before the first."""
 
     transactions: list[Transaction]
-    reasons: list[str]
+    reasons: list[str]  # for each, why it comes before the next
 
     def anomaly(self, kind: str) -> Anomaly:
-        names = " → ".join(f"T{each.number}" for each in [*self.transactions, self.transactions[0]])
-        who = "".join(f"\n  {each.describe()}" for each in self.transactions)
-        why = "".join(f"\n  - {reason}" for reason in self.reasons)
-        text = f"{names}, each of which must come before itself.{who}\nBecause{why}"
-        return Anomaly(kind, text, tuple(each.operation for each in self.transactions))
+        """Tell it, from the transaction that began first."""
+        first = min(range(len(self.reasons)), key=lambda place: self.transactions[place].number)
+        transactions = self.transactions[first:] + self.transactions[:first]
+        reasons = self.reasons[first:] + self.reasons[:first]
+        names = " → ".join(f"T{each.number}" for each in [*transactions, transactions[0]])
+        who = "".join(f"\n  {each.describe()}" for each in transactions)
+        why = ";\n  - ".join(reasons)
+        text = f"{names}, each of which must come before itself.{who}\nBecause\n  - {why}."
+        return Anomaly(kind, text, tuple(each.operation for each in transactions))
 
 
 @final
@@ -236,11 +240,11 @@ class _CycleSearch:
 
     def _cycle(self, closing: Dependency, path: list[Transaction]) -> _Cycle:
         reasons = [self._reason(path[at], path[at + 1]) for at in range(len(path) - 1)]
-        return _Cycle(path, [*reasons, f"{closing}."])
+        return _Cycle(path, [*reasons, str(closing)])
 
     def _reason(self, before: Transaction, after: Transaction) -> str:
         if (why := self._why.get((before, after))) is not None:
-            return f"{why};"
+            return str(why)
         if before.operation.task == after.operation.task:
-            return f"{before} was over before T{after.number} of the same task began;"
-        return f"{before} was over before {after} began;"
+            return f"{before} was over before T{after.number} of the same task began"
+        return f"{before} was over before {after} began"

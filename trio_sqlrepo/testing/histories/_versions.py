@@ -55,7 +55,8 @@ class Versions:
     ) -> None:
         self.anomalies: list[Anomaly] = []
         self.writers: dict[tuple[Key, Value], Transaction] = {}
-        self._last: dict[tuple[Transaction, Key], Value] = {}  # that it appends there
+        # What a transaction appends to a key, in order.
+        self._appended: defaultdict[tuple[Transaction, Key], Values] = defaultdict(tuple)
         for each in transactions:
             self._note_appends(each)
         self.seen: list[Seen] = []
@@ -97,7 +98,7 @@ class Versions:
                     " value to a key once, also after a failure, or nobody can say whose it is."
                 )
             self.writers[place] = transaction
-            self._last[transaction, append.key] = append.value
+            self._appended[transaction, append.key] += (append.value,)
 
     def _note_reads(self, transaction: Transaction) -> None:
         """Take what it read apart: what it had appended itself, and what was there before."""
@@ -146,7 +147,7 @@ class Versions:
             elif writer is seen.reader:
                 text = f"{seen}, and appended {value!r} itself later."
                 self._blame("internal", text, writer)
-        if writer is not None and (last := self._last[writer, seen.key]) != seen.values[-1]:
+        if writer is not None and (last := self._appended[writer, seen.key][-1]) != seen.values[-1]:
             text = f"{seen}, a state inside of {writer}, which went on to append {last!r}."
             self._blame("G1b", text, seen.reader, writer)
 
@@ -162,7 +163,20 @@ class Versions:
                     " the other."
                 )
                 self._blame("incompatible order", text, seen.reader, longest.reader)
+        self._judge_order(longest)
         return longest.values
+
+    def _judge_order(self, longest: Seen) -> None:
+        """See that what each transaction appended is there in its order, from the first on."""
+        found: defaultdict[Transaction, Values] = defaultdict(tuple)
+        for value in longest.values:
+            if (longest.key, value) in self.writers:
+                found[self.writers[longest.key, value]] += (value,)
+        for writer, values in found.items():
+            mine = self._appended[writer, longest.key]
+            if mine[: len(values)] != values:
+                text = f"{longest}; {writer} appended {shown(mine)} in this order."
+                self._blame("reordered", text, longest.reader, writer)
 
     def _blame_loss(self, transaction: Transaction, append: Append) -> None:
         what = f"the {append.value!r} it appended to {append.key!r} is not in the final state"
