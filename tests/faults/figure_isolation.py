@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final
 
@@ -35,6 +35,8 @@ from trio_sqlrepo.testing.histories import History, Outcome, Verdict, check_seri
 PROMISE: Final = "three processes on one file are strictly serializable, cancels and kills included"
 
 PROCESSES: Final = 3
+AT_THE_END: Final = f"SELECT '', integrity_check FROM pragma_integrity_check UNION ALL {ALL}"
+FOR_EVER: Final = 3600.0  # seconds
 
 
 @attrs.frozen
@@ -82,31 +84,48 @@ def run_round(seed: int, seconds: float, driver: str = "") -> Judged:
             child = subprocess.Popen(
                 [sys.executable, "-m", "tests.faults.isolation_load",
                  json.dumps(attrs.asdict(settings))],
-                stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT, encoding="utf-8",
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                cwd=ROOT, encoding="utf-8",
             )  # fmt: skip
             stack.callback(end, child)
             return child
 
-        children = [start(seconds) for _ in range(PROCESSES)]
+        # One of them would work for ever; it is killed, and another takes its place.
+        children = [start(seconds) for _ in range(PROCESSES - 1)]
+        victim = start(FOR_EVER)
+        children.append(victim)
         for child in children:
-            assert child.stdout is not None
-            if child.stdout.readline() != "ready\n":
-                raise AssertionError(child.communicate()[1])
-        victim = rng.choice(children)
+            await_ready(child)
+        for child in children:
+            go(child)
         survives = seconds * rng.uniform(0.3, 0.6)
-        try:
+        with suppress(subprocess.TimeoutExpired):
             victim.wait(survives)
-        except subprocess.TimeoutExpired:
-            victim.kill()
+        victim.kill()
         children.append(start(seconds - survives))
+        await_ready(children[-1])
+        go(children[-1])
         for child in children:
             _, errors = child.communicate(timeout=seconds + CHILD_TIMEOUT)
             expected = -signal.SIGKILL if child is victim else 0
             assert child.returncode == expected, f"process ended with {child.returncode}: {errors}"
-        assert read_in_child(path, "PRAGMA integrity_check") == [("ok",)]
-        final = {key: json.loads(items) for key, items in read_in_child(path, ALL)}
+        (_, integrity), *lists = read_in_child(path, AT_THE_END)
+        assert integrity == "ok", integrity
+        final = {key: json.loads(items) for key, items in lists}
         history = History.merged(*map(read_log, logs))
     return Judged(history, check_serializability(history, level="strict", final_state=final))
+
+
+def await_ready(child: subprocess.Popen[str]) -> None:
+    assert child.stdout is not None
+    if child.stdout.readline() != "ready\n":
+        raise AssertionError(f"a process did not begin: {child.communicate()[1]}")
+
+
+def go(child: subprocess.Popen[str]) -> None:
+    assert child.stdin is not None
+    child.stdin.write("go\n")
+    child.stdin.flush()
 
 
 def end(child: subprocess.Popen[str]) -> None:

@@ -163,6 +163,7 @@ async def run(settings: Settings) -> None:
         ) as db:
             load = Load(settings, db, history)
             print("ready", flush=True)
+            sys.stdin.readline()  # the word to go; until then nothing of it runs
             with trio.move_on_after(settings.seconds):
                 async with trio.open_nursery() as nursery:
                     for number in range(TASKS):

@@ -113,7 +113,7 @@ class History:
     Iterating gives the operations, in the order in which they began. With a `sink` each event is
     written as a line of JSON when it happens: what a process had done when it was killed is in the
     file, an operation without an end is unknown. Histories of several processes on one machine
-    share a clock and may be `merged`.
+    share a clock and may be `merged`. Values are kept, not copied: don't change them afterwards.
 
     Args:
         process: goes before the names of tasks, where histories are to be merged.
