@@ -184,6 +184,18 @@ def test_a_stale_answer_is_found(history: list[Operation], late: int) -> None:
     assert stale is (late == 3)  # before that they are concurrent
 
 
+def test_an_unknown_operation_takes_effect_at_any_time_after_it_began_or_never() -> None:
+    write = op("write", 10, None, None, 5)
+    before, after = op("read", 0, 9, 5), op("read", 0, 10, 5)
+    assert not check_linearizability([write, before], register, 0).holds
+    check_linearizability([write, after], register, 0).require()
+    late = [op("read", 100 * n, 100 * n + 1, 0 if n < 4 else 5) for n in range(1, 8)]
+    check_linearizability([write, *late], register, 0).require()
+    check_linearizability([write, *late[:3]], register, 0).require()
+    twice = [*late, op("write", 900, 901, None, 0), op("read", 902, 903, 5)]
+    assert not check_linearizability([write, *twice], register, 0).holds
+
+
 # -- size ------------------------------------------------------------------------------------------
 
 
