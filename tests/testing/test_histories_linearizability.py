@@ -219,6 +219,13 @@ def test_thousands_of_operations_take_few_steps(at_a_time: int) -> None:
     assert steps <= 5000 * 2 * at_a_time
 
 
+def test_orders_that_come_to_the_same_are_searched_once() -> None:
+    """Thirty pairs of reads, each in two orders, before an answer that is wrong."""
+    pairs = [op("read", 10 * n, 10 * n + 5 + m, 0) for n in range(30) for m in range(2)]
+    wrong = op("read", 1000, 1001, 7)
+    assert not check_linearizability([*pairs, wrong], register, 0, limit=200).holds
+
+
 def test_many_unknown_operations_of_one_kind_take_few_steps() -> None:
     unknown = [op("add", 0, None) for _ in range(200)]
     reads = [op("read", 10 * n, 10 * n + 5, n) for n in range(1, 200)]
