@@ -192,6 +192,8 @@ def test_an_unknown_operation_takes_effect_at_any_time_after_it_began_or_never()
     late = [op("read", 100 * n, 100 * n + 1, 0 if n < 4 else 5) for n in range(1, 8)]
     check_linearizability([write, *late], register, 0).require()
     check_linearizability([write, *late[:3]], register, 0).require()
+    other = op("write", 10, None, None, 6)
+    check_linearizability([write, other, op("read", 20, 21, 6)], register, 0).require()
     twice = [*late, op("write", 900, 901, None, 0), op("read", 902, 903, 5)]
     assert not check_linearizability([write, *twice], register, 0).holds
 

@@ -67,7 +67,7 @@ def check_serializability(
     "incompatible order"), of the final state ("lost append", "torn transaction"), and of cycles
     ("G0", "G1c", "G-single", "G2"; "-session" or "-realtime" says that no cycle is left without
     that order). Of each set of transactions that cycles tie together the worst cycle is told, and
-    of such the shortest.
+    of such the shortest; in a very large set, a short one.
 
     Args:
         operations: a history; other operations in it are left out.
