@@ -193,7 +193,8 @@ def test_an_unknown_operation_takes_effect_at_any_time_after_it_began_or_never()
     check_linearizability([write, *late], register, 0).require()
     check_linearizability([write, *late[:3]], register, 0).require()
     other = op("write", 10, None, None, 6)
-    check_linearizability([write, other, op("read", 20, 21, 6)], register, 0).require()
+    seen = [op("read", 20, 21, 6), op("read", 22, 23, 5)]
+    check_linearizability([write, other, *seen], register, 0).require()
     twice = [*late, op("write", 900, 901, None, 0), op("read", 902, 903, 5)]
     assert not check_linearizability([write, *twice], register, 0).holds
 
