@@ -116,15 +116,14 @@ class _FaultyFile(File):
             return fault._code_of(Operation.READ)
         # https://sqlite.org/c3ref/io_methods.html: what could not be read is filled with zeros.
         ctypes.memset(buffer, 0, amount)
-        if amount > 1:
-            super().read(buffer, amount // 2, offset)
+        super().read(buffer, amount // 2, offset)
         return apsw.SQLITE_IOERR_SHORT_READ
 
     def write(self, buffer: int, amount: int, offset: int) -> int:
         fault = self._disk._meet(Operation.WRITE, self.kind)
         if fault is None:
             return super().write(buffer, amount, offset)
-        if fault.short and amount > 1:
+        if fault.short:
             super().write(buffer, amount // 2, offset)
         return fault._code_of(Operation.WRITE)
 

@@ -7,7 +7,7 @@ measured with apsw 3.54.1:
   SQLite made of the error code. A sync that fails in the checkpoint after a COMMIT is no error to
   SQLite: the write is durable in the WAL and `execute` returns. Through a `VFSFile` the same
   `execute` raises IOError, for a row that is there. And what SQLite turns into another code
-  (a failed open into CANTOPEN) keeps the exception's. A test would see errors that no disk can
+  (IOERR_NOMEM into NOMEM) keeps the exception's. A test would see errors that no disk can
   make, and would never see a connection go on after one that SQLite tolerates.
 - `xShmMap` and `xShmLock` go from SQLite straight to the VFS beneath; a `VFSFile` has no such
   methods. `xFetch` does not exist there: its files have version 2 of the methods.
@@ -257,9 +257,7 @@ def _on_open(vfs: int, name: int | None, file: int, flags: int, found: int | Non
 
 
 def _on_delete(vfs: int, name: int, sync_directory: int) -> int:
-    layer = _layers.get(vfs)
-    if layer is None:
-        return apsw.SQLITE_IOERR_DELETE
+    layer = _layers[vfs]  # SQLite deletes a file beside one that is open
     try:
         return layer._delete(name, str(_text(name)), sync_directory)
     except BaseException as error:  # noqa: BLE001  # as above
