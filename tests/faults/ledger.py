@@ -9,6 +9,7 @@ import trio
 
 from trio_sqlrepo import (
     Database,
+    DatabaseReplaced,
     OutcomeUnknown,
     Repository,
     SqlRepoError,
@@ -48,7 +49,7 @@ class Entries(Repository):
 
 def parts_of(number: int) -> int:
     """How many rows a write of this number adds."""
-    return 1 + number % 2
+    return 1 if number % 3 == 0 else 2
 
 
 @attrs.define
@@ -69,13 +70,9 @@ class Ledger:
         """Make one write and note what came of it. False: a typed error, any other is raised."""
         self.numbers += 1
         number = self.numbers
-        entries = Entries(db)
         try:
-            if parts_of(number) == 1:
-                ids: tuple[int, ...] = (await entries.add(number, 0, self.body(number)),)
-            else:
-                ids = await entries.add_two(number, self.body(number))
-        except OutcomeUnknown as error:
+            ids = await self._write(db, number)
+        except (OutcomeUnknown, DatabaseReplaced) as error:  # the COMMIT failed, or came too late
             self.unknown.add(number)
             self.errors.append(error)
         except SqlRepoError as error:
@@ -88,6 +85,17 @@ class Ledger:
             self.acknowledged[number] = ids
             return True
         return False
+
+    async def _write(self, db: Database, number: int) -> tuple[int, ...]:
+        """A declared write, a body, or a transaction held by this task, in turn."""
+        body = self.body(number)
+        if number % 3 == 0:
+            return (await Entries(db).add(number, 0, body),)
+        if number % 3 == 1:
+            return await Entries(db).add_two(number, body)
+        async with db.transaction() as tx:
+            entries = Entries(tx)
+            return await entries.add(number, 0, body), await entries.add(number, 1, body)
 
     async def read(self, db: Database) -> bool:
         """Read an acknowledged write back. False: a typed error, any other is raised."""
