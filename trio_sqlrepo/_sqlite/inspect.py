@@ -29,6 +29,8 @@ _ACTIONS = {
     apsw.SQLITE_UPDATE: "update",
     apsw.SQLITE_DELETE: "delete",
 }
+# What the compiler says of a statement. Anything else it raises is about the file or the memory.
+_ABOUT_THE_SQL = (apsw.SQLError, apsw.TooBigError)
 
 
 @attrs.frozen
@@ -70,6 +72,13 @@ class Inspector:
     def examine(self, sql: str) -> Findings:
         """Say all there is to say of ad-hoc SQL. Never raises for wrong SQL."""
         try:
+            return self._examine(sql)
+        except apsw.Error as error:  # not about the SQL: the schema could not be read
+            failure = self._link.converted(error)
+        raise failure
+
+    def _examine(self, sql: str) -> Findings:
+        try:
             # Virtual tables are connected at their first use, which compiles statements of their
             # own: those are not the query's. The second time there is nothing left to connect.
             self._compile(sql)
@@ -77,7 +86,7 @@ class Inspector:
         except apsw.AuthError:
             objection = self._link.gate.take_objection()
             return Findings(Inspection(forbidden=(objection[0] if objection else "",)))
-        except apsw.Error as error:
+        except _ABOUT_THE_SQL as error:
             offset = -1 if (report := Report.of(error)) is None else report.offset
             return Findings(Inspection(error=str(error), error_position=_position(sql, offset)))
         except UnicodeEncodeError:
@@ -152,7 +161,7 @@ class Inspector:
             return False
         try:
             return self._compile(tail)[0].has_code
-        except (apsw.Error, ValueError):
+        except (*_ABOUT_THE_SQL, apsw.AuthError, ValueError):
             return True
 
     def _has_opcode(self, sql: str, opcode: str) -> bool:

@@ -96,21 +96,27 @@ class Scripts:
 
     def foreign_key_violations(self) -> list[str]:
         """Say which references lead nowhere, one sentence for each foreign key."""
-        link = self._link
+        try:
+            with self._link.as_own():
+                return self._foreign_key_violations()
+        except apsw.Error as error:
+            failure = self._link.converted(error)
+        raise failure
+
+    def _foreign_key_violations(self) -> list[str]:
+        execute = self._link.connection.execute
         counts: dict[tuple[str, str, int], int] = {}
-        with link.as_own():
-            execute = link.connection.execute
-            for table, _, parent, number in execute("PRAGMA foreign_key_check", can_cache=False):
-                key = (table, parent, number)
-                counts[key] = counts.get(key, 0) + 1
-            sentences = []
-            for (table, parent, number), count in counts.items():
-                keys = execute(
-                    'SELECT "from" FROM pragma_foreign_key_list(?) WHERE id = ? ORDER BY seq',
-                    (table, number),
-                    can_cache=False,
-                ).fetchall()
-                columns = ", ".join(str(column) for (column,) in keys)
-                rows = "1 row refers" if count == 1 else f"{count} rows refer"
-                sentences.append(f"In {table}, {rows} by {columns} to no row of {parent}.")
+        for table, _, parent, number in execute("PRAGMA foreign_key_check", can_cache=False):
+            key = (table, parent, number)
+            counts[key] = counts.get(key, 0) + 1
+        sentences = []
+        for (table, parent, number), count in counts.items():
+            keys = execute(
+                'SELECT "from" FROM pragma_foreign_key_list(?) WHERE id = ? ORDER BY seq',
+                (table, number),
+                can_cache=False,
+            ).fetchall()
+            columns = ", ".join(str(column) for (column,) in keys)
+            rows = "1 row refers" if count == 1 else f"{count} rows refer"
+            sentences.append(f"In {table}, {rows} by {columns} to no row of {parent}.")
         return sentences
