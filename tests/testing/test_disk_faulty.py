@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from tests.notes import Notes, open_notes
 from tests.support import read_in_child
 from trio_sqlrepo import DiskFull, OutcomeUnknown
 from trio_sqlrepo.testing.disk import FaultyDisk, FileKind, Operation
+from trio_sqlrepo.testing.disk._layer import _files
 
 
 @pytest.fixture
@@ -209,7 +211,9 @@ def test_a_short_write_is_half_done(
     assert values(connection) == [1, "whole"]
 
 
-def test_a_short_read_gives_half_and_zeros(disk: FaultyDisk, connection: apsw.Connection) -> None:
+def test_a_short_read_gives_half_and_zeros(
+    disk: FaultyDisk, connection: apsw.Connection, db_path: Path
+) -> None:
     insert(connection, "x" * 4000)
     fault = disk.arm(Operation.READ, kind=FileKind.WAL, short=True)
     with pytest.raises(apsw.IOError) as caught:
@@ -217,6 +221,12 @@ def test_a_short_read_gives_half_and_zeros(disk: FaultyDisk, connection: apsw.Co
     assert getattr(caught.value, "extendedresult", None) == apsw.SQLITE_IOERR_SHORT_READ
     assert fault.fired
     read_cold(connection)
+    # What SQLite is given it does not show; an open file of the disk's does.
+    file = next(file for file in _files.values() if file.path == str(db_path))
+    disk.arm(Operation.READ, short=True)
+    buffer = ctypes.create_string_buffer(b"?" * 16, 16)
+    assert file.read(ctypes.addressof(buffer), 16, 0) == apsw.SQLITE_IOERR_SHORT_READ
+    assert buffer.raw == b"SQLite f" + bytes(8)
 
 
 def test_what_sqlite_tolerates_is_no_error_to_anybody(

@@ -15,7 +15,7 @@ from tests.support import read_in_child
 from trio_sqlrepo import SqlRepoError
 from trio_sqlrepo.testing.disk import FileKind, Losses, Operation, PowerLoss
 
-ROWS: Final = 20
+ROWS: Final = 14
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def disk() -> Iterator[PowerLoss]:
 
 def connect(path: Path, disk: PowerLoss, synchronous: str = "full") -> apsw.Connection:
     connection = apsw.Connection(str(path), vfs=disk.name)
-    for setting in (f"synchronous = {synchronous}", "journal_mode = WAL", "wal_autocheckpoint = 8"):
+    for setting in (f"synchronous = {synchronous}", "journal_mode = WAL", "wal_autocheckpoint = 6"):
         connection.execute(f"PRAGMA {setting}").fetchall()
     return connection
 
