@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.notes import Notes, open_notes
+from tests.support import run_child
 from trio_sqlrepo import PoolConfig
 from trio_sqlrepo.testing import ChildReader, _child, read_in_child
 
@@ -41,6 +42,19 @@ async def test_the_directory_is_left_as_it_was(db_path: Path, child_reader: Chil
         assert {path.name: path.stat().st_size for path in db_path.parent.iterdir()} == before
     child_reader.read(db_path, "SELECT * FROM note")
     assert list(db_path.parent.iterdir()) == [db_path]
+
+
+def test_what_a_killed_process_has_left_stays(db_path: Path, child_reader: ChildReader) -> None:
+    """A WAL that nobody has open: whoever closes it last would write it back and delete it."""
+    program = (
+        "import apsw, os, sys; c = apsw.Connection(sys.argv[1]);"
+        " c.execute('PRAGMA journal_mode=WAL'); c.execute('CREATE TABLE t (x)'); c.execute('INSERT INTO t VALUES (7)'); os._exit(0)"
+    )
+    assert run_child("-c", program, db_path).returncode == 0
+    left = (db_path.parent / "test.db-wal").stat().st_size
+    for _ in range(2):
+        assert child_reader.read(db_path, "SELECT x FROM t") == [(7,)]
+        assert (db_path.parent / "test.db-wal").stat().st_size == left
 
 
 async def test_every_kind_of_value_crosses(db_path: Path, child_reader: ChildReader) -> None:
