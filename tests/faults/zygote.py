@@ -141,7 +141,4 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    # Under its importable name, which the children's module shares.
-    from tests.faults import zygote
-
-    zygote._main()
+    _main()

@@ -48,7 +48,8 @@ def test_what_a_killed_process_has_left_stays(db_path: Path, child_reader: Child
     """A WAL that nobody has open: whoever closes it last would write it back and delete it."""
     program = (
         "import apsw, os, sys; c = apsw.Connection(sys.argv[1]);"
-        " c.execute('PRAGMA journal_mode=WAL'); c.execute('CREATE TABLE t (x)'); c.execute('INSERT INTO t VALUES (7)'); os._exit(0)"
+        " c.execute('PRAGMA journal_mode=WAL'); c.execute('CREATE TABLE t (x)');"
+        " c.execute('INSERT INTO t VALUES (7)'); os._exit(0)"
     )
     assert run_child("-c", program, db_path).returncode == 0
     left = (db_path.parent / "test.db-wal").stat().st_size

@@ -322,13 +322,42 @@ async def test_with_a_database_it_must_wait(db: Database) -> None:
         raise AssertionError
 
 
-async def test_a_cancelled_block_is_still_looked_at(db: Database) -> None:
+async def test_a_cancelled_block_is_waited_for(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its connections come to rest, and the cancellation goes on."""
-    with trio.CancelScope() as scope:
-        async with LeakGuard(db):
-            scope.cancel()
-            await Notes(db).count_twice()
-    assert scope.cancelled_caught
+    monkeypatch.setattr(_leaks, "_PATIENCE", 60.0)
+    release = threading.Event()
+    async with trio.open_nursery() as nursery:
+        with trio.CancelScope() as scope:
+            async with LeakGuard(db):
+                nursery.start_soon(db.write, lambda _: release.wait())
+                while db.stats().writers.idle:
+                    await trio.lowlevel.checkpoint()
+                nursery.start_soon(_set_later, release)
+                scope.cancel()
+                await trio.lowlevel.checkpoint()
+        assert scope.cancelled_caught
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+async def test_a_leak_of_a_cancelled_block_is_not_lost(grouped: bool) -> None:
+    """The scope takes `Cancelled`, with any note on it."""
+    release = threading.Event()
+    thread = threading.Thread(target=release.wait, name="planted")
+    try:
+        with failing("planted"), trio.CancelScope() as scope:
+            async with LeakGuard():
+                thread.start()
+                scope.cancel()
+                if grouped:
+                    async with trio.open_nursery() as nursery:
+                        nursery.start_soon(trio.lowlevel.checkpoint)
+                        await trio.sleep_forever()
+                await trio.lowlevel.checkpoint()
+    finally:
+        release.set()
+        thread.join()
 
 
 async def test_repr(db: Database, db_path: Path) -> None:

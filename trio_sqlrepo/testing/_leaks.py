@@ -55,8 +55,8 @@ class LeakGuard:
     `open_database`.
 
     Raises:
-        AssertionError: at the block's end; it names everything that is left. If the block raises,
-            that is what leaves it, with what is left in a note.
+        AssertionError: at the block's end; it names everything that is left. If the block raises an
+            error, that is what leaves it, with what is left in a note.
     """
 
     def __init__(self, *databases: Database) -> None:
@@ -235,6 +235,12 @@ def _complain(left: Counter[str], error: BaseException | None) -> None:
         return
     lines = [f"  {what}" + (f" ({count} times)" * (count > 1)) for what, count in left.items()]
     message = "\n".join(["The block has left behind:", *lines])
-    if error is None:
+    if error is None or _is_cancelled(error):  # nobody would see a note of that
         raise AssertionError(message)
     error.add_note(message)
+
+
+def _is_cancelled(error: BaseException) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        return error.split(trio.Cancelled)[1] is None
+    return isinstance(error, trio.Cancelled)
