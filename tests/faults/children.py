@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Final
 
 import trio
 
 from tests.faults.zygote import say
 from tests.notes import NewNote, Notes, open_notes
-from trio_sqlrepo import Database, PoolConfig, SqlFunction
+from trio_sqlrepo import Database, PoolConfig, SqlFunction, SqlRepoError
 
 
 async def write_and_tell(db: Database, name: str, number: int) -> None:
@@ -141,6 +142,11 @@ HELD: Final[dict[str, Callable[[Database, str], Awaitable[None]]]] = {
 }
 
 
+async def _hold(held: str, db: Database, name: str) -> None:
+    with suppress(SqlRepoError):  # the database is closed under it
+        await HELD[held](db, name)
+
+
 def live(path: str, name: str, seed: int, drain: float, held: str) -> None:
     """Open, load, close, again and again, until interrupted."""
     rng = random.Random(seed)
@@ -151,14 +157,15 @@ def live(path: str, name: str, seed: int, drain: float, held: str) -> None:
         turn = 0
         while True:
             turn += 1
-            async with open_notes(path, pool=pool, functions=stuck) as db:
-                with trio.move_on_after(rng.uniform(0, 0.03)) as scope:
-                    if held.startswith("wedged"):
-                        scope.deadline = trio.current_time() + 3600
-                    async with trio.open_nursery() as nursery:
-                        nursery.start_soon(HELD[held], db, f"{name}/{turn}")
-                        for task in range(3):
-                            nursery.start_soon(write_for_ever, db, f"{name}/{turn}/{task}")
+            # What holds a connection is not in the block, whose end must do without it.
+            async with trio.open_nursery() as outside:
+                async with open_notes(path, pool=pool, functions=stuck) as db:
+                    outside.start_soon(_hold, held, db, f"{name}/{turn}")
+                    with trio.move_on_after(rng.uniform(0, 0.03)):
+                        async with trio.open_nursery() as nursery:
+                            for task in range(3):
+                                nursery.start_soon(write_for_ever, db, f"{name}/{turn}/{task}")
+                outside.cancel_scope.cancel()
 
     try:
         trio.run(main)

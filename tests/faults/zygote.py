@@ -7,6 +7,7 @@ comes through a pipe; its standard error goes to a file.
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import selectors
@@ -114,6 +115,7 @@ def _be_child(command: str, arguments: list[Any], errors: str) -> int:
 
     os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), 2)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    faulthandler.register(signal.SIGUSR1)  # the stacks of one that hangs
     try:
         # Not what the zygote inherited: a shell's background job ignores it.
         signal.signal(signal.SIGINT, signal.default_int_handler)
