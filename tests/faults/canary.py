@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import decimal
 import enum
 import logging
@@ -146,10 +146,10 @@ class Items(Repository):
     async def as_uuid(self, text: str) -> uuid.UUID: ...
 
     @query("SELECT :text")
-    async def as_datetime(self, text: str) -> datetime.datetime: ...
+    async def as_datetime(self, text: str) -> dt.datetime: ...
 
     @query("SELECT :text")
-    async def as_date(self, text: str) -> datetime.date: ...
+    async def as_date(self, text: str) -> dt.date: ...
 
     @query("SELECT :text")
     async def as_decimal(self, text: str) -> decimal.Decimal: ...
@@ -376,11 +376,18 @@ async def search(directory: Path) -> tuple[int, list[str]]:
     level = root.level
     root.addHandler(listener)
     root.setLevel(logging.NOTSET)
-    texts: dict[str, list[str]] = {}
+    texts: dict[str, list[str]] = {name: [] for name in (*SCENARIOS, "locked", "closed")}
     try:
-        for name, (kind, scenario) in SCENARIOS.items():
-            texts[name] = await _provoke(directory / f"{len(texts)}.db", name, kind, scenario)
-        texts["locked"] = await _locked(directory / "locked.db")
+        async with _open(directory / "canary.db") as db:
+            for name, (kind, scenario) in SCENARIOS.items():
+                if kind is not PoolTimeout:
+                    await _provoke(db, name, kind, scenario, texts[name])
+        await _expect(PoolClosed, "closed", lambda: Items(db).put(CANARY), texts["closed"])
+        async with _open(directory / "timeout.db", connection_timeout=0.05) as db:
+            for name, (kind, scenario) in SCENARIOS.items():
+                if kind is PoolTimeout:
+                    await _provoke(db, name, kind, scenario, texts[name])
+        await _locked(directory / "locked.db", texts["locked"])
         texts["log"] = listener.heard
     finally:
         root.removeHandler(listener)
@@ -391,42 +398,38 @@ async def search(directory: Path) -> tuple[int, list[str]]:
     return sum(map(len, texts.values())), shown
 
 
-def _open(path: Path, **settings: Any) -> Any:
+def _open(path: Path, *, busy_timeout: float = 5.0, connection_timeout: float = 60.0) -> Any:
     return open_database(
         path,
         repositories=[Items],
         migrations=_SCHEMA,
-        pool=PoolConfig(max_readers=1, connection_timeout=0.05, max_waiting=2),
-        sqlite=SQLiteConfig(synchronous="off", pragmas={"max_page_count": 1000}, **settings),
+        pool=PoolConfig(max_readers=1, connection_timeout=connection_timeout, max_waiting=2),
+        sqlite=SQLiteConfig(
+            synchronous="off", pragmas={"max_page_count": 1000}, busy_timeout=busy_timeout
+        ),
     )
 
 
 async def _provoke(
-    path: Path, name: str, kind: type[BaseException], scenario: Scenario
-) -> list[str]:
-    texts: list[str] = []
-    async with _open(path) as db:
-        items = Items(db)
-        if "twice" in name or name.startswith(("execute: unique", "function: unique")):
-            await items.put(f"{CANARY} twice")
-        await _expect(kind, name, lambda: scenario(db, items), texts)
-        # What shows the state of things shows no value either.
-        pool = db._pool
-        texts += [repr(db), repr(db.stats()), repr(db.stats().as_dict()), repr(pool)]
-        texts += [repr(worker) for lane in pool.lanes for worker in lane.workers]
-        texts += [repr(worker.driver) for lane in pool.lanes for worker in lane.workers]
-    await _expect(PoolClosed, name, lambda: items.put(CANARY), texts)
-    return texts
+    db: Database, name: str, kind: type[BaseException], scenario: Scenario, texts: list[str]
+) -> None:
+    await _expect(kind, name, lambda: scenario(db, Items(db)), texts)
+    # What shows the state of things shows no value either.
+    pool = db._pool
+    texts += [repr(db), repr(db.stats()), repr(db.stats().as_dict()), repr(pool)]
+    texts += [repr(worker) for lane in pool.lanes for worker in lane.workers]
+    texts += [repr(worker.driver) for lane in pool.lanes for worker in lane.workers]
 
 
-async def _locked(path: Path) -> list[str]:
+async def _locked(path: Path, texts: list[str]) -> None:
     """Another connection, here one of another pool, holds the lock."""
-    texts: list[str] = []
-    async with _open(path) as holder, _open(path, busy_timeout=0.02) as db:
-        async with holder.transaction() as tx:
-            await Items(tx).put(f"{CANARY} held")
-            await _expect(DatabaseLocked, "locked", lambda: Items(db).put(CANARY), texts)
-    return texts
+    async with (
+        _open(path) as holder,
+        _open(path, busy_timeout=0.02) as db,
+        holder.transaction() as tx,
+    ):
+        await Items(tx).put(f"{CANARY} held")
+        await _expect(DatabaseLocked, "locked", lambda: Items(db).put(CANARY), texts)
 
 
 async def _expect(

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import trio
 
+from tests.faults.soak import be_loaded, lock_now_and_then
 from tests.faults.zygote import say
 from tests.notes import NewNote, Notes, open_notes
 from trio_sqlrepo import Database, PoolConfig, SqlFunction, SqlRepoError
@@ -174,5 +175,13 @@ def live(path: str, name: str, seed: int, drain: float, held: str) -> None:
 
 
 COMMANDS: Final[dict[str, Callable[..., Any]]] = {
-    command.__name__: command for command in (write_until_killed, open_once, write_so_many, live)
+    command.__name__: command
+    for command in (
+        write_until_killed,
+        open_once,
+        write_so_many,
+        live,
+        be_loaded,
+        lock_now_and_then,
+    )
 }
