@@ -31,7 +31,7 @@ def run(seed: int, *, full: bool) -> Figure:
     """Interrupt processes at random moments, also with stuck threads and held connections."""
     rng = random.Random(seed)
     # tests/guarantees/test_12_fork_safe.py is the small setting of the forks.
-    cycles, forks = (1000, 25) if full else (10, 0)
+    cycles, forks = (1000, 25) if full else (7, 0)
     taken: dict[str, list[float]] = {}
     with (
         Zygote() as zygote,

@@ -25,8 +25,9 @@ PROMISE: Final = "a cancelled query or lock wait ends within 100 ms, and no othe
 
 _PROMPT: Final = 0.1  # seconds
 _VICTIMS: Final = 4
-_NEIGHBOURS: Final = 2
-_LENGTHS: Final = (1, 300, 10_000)  # rows of a short query
+_NEIGHBOURS: Final = 3
+_LENGTHS: Final = (1, 1, 300, 10_000)  # rows of a short query
+_NEIGHBOURLY: Final = 1000  # as many as make a call that is still cheap
 _PASSES: Final = (0, 0, 1, 2, 4, 8)  # of the loop, from the claim to the cancellation
 
 
@@ -57,7 +58,7 @@ class _Race:
 def run(seed: int, *, full: bool) -> Figure:
     """Measure how soon cancelled calls end; then race cancellations against completions."""
     rng = random.Random(seed)
-    samples, races = (200, 100_000) if full else (6, 300)
+    samples, races = (200, 100_000) if full else (6, 400)
     delays: dict[str, list[float]] = {}
     race = _Race()
     with tempfile.TemporaryDirectory() as directory, ChildReader() as reader:
@@ -221,12 +222,13 @@ async def _go_on(db: Database, number: int, race: _Race, cancels: int) -> None:
     turn = 0
     while race.cancels < cancels:
         turn += 1
-        assert await short.add_up(50) == 1275
-        await short.step(50)
+        for _ in range(5):
+            assert await short.add_up(_NEIGHBOURLY) == _NEIGHBOURLY * (_NEIGHBOURLY + 1) // 2
+        await short.step(_NEIGHBOURLY)
         async with db.transaction() as tx:
             await Short(tx).step(50)
         async with db.snapshot() as snap:
             assert await Short(snap).add_up(4) == 10
         assert await notes.put_two("pair", f"{number}/{turn}/x", f"{number}/{turn}/y") > 1
         race.steps += 2
-        race.others += 5
+        race.others += 9

@@ -23,7 +23,7 @@ _CYCLES_PER_FILE: Final = 40
 def run(seed: int, *, full: bool) -> Figure:
     """Kill a process that writes from many tasks, again and again on the same file."""
     rng = random.Random(seed)
-    cycles = 1000 if full else 12
+    cycles = 1000 if full else 8
     acknowledged = bodies_found = in_opening = 0
     with Zygote() as zygote, ChildReader() as reader, tempfile.TemporaryDirectory() as directory:
         path = Path(directory, "unset")

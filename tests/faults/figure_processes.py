@@ -23,7 +23,7 @@ _HOUR: Final = 3600.0
 
 def run(seed: int, *, full: bool) -> Figure:
     """Have processes write one durable write after the other, all at once."""
-    processes, writes = (8, 10_000) if full else (3, 150)
+    processes, writes = (8, 10_000) if full else (3, 100)
     del seed  # the system's scheduler throws the dice
     with tempfile.TemporaryDirectory() as directory, ChildReader() as reader:
         path = Path(directory, "shared.db")
