@@ -124,6 +124,12 @@ class Items(Repository):
     @query("SELECT body FROM words WHERE words MATCH :wanted")
     async def search(self, wanted: str) -> list[str]: ...
 
+    @query("SELECT body FROM words WHERE words MATCH 'one' AND rank MATCH :rank")
+    async def ranked(self, rank: str) -> list[str]: ...
+
+    @query("SELECT name FROM pragma_index_info('x', :schema)")
+    async def columns(self, schema: str) -> list[str]: ...
+
     @query("SELECT abs(-9223372036854775807 - 1) + length(:text)")
     async def overflow(self, text: str) -> int: ...
 
@@ -287,6 +293,8 @@ SCENARIOS: Final[dict[str, tuple[type[BaseException], Scenario]]] = {
     "malformed JSON": (SqlError, lambda _, items: items.parse(CANARY)),
     "full-text column": (SqlError, lambda _, items: items.search(f"{CANARY}: x")),
     "full-text syntax": (SqlError, lambda _, items: items.search(f'"{CANARY}')),
+    "full-text rank": (SqlError, lambda _, items: items.ranked(f"{CANARY}(")),
+    "unknown schema": (SqlError, lambda _, items: items.columns(CANARY)),
     "overflow": (SqlError, lambda _, items: items.overflow(CANARY)),
     "escape": (SqlError, lambda _, items: items.escape(CANARY)),
     "no row": (NoResult, lambda _, items: items.none(CANARY)),
