@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import trio
@@ -22,20 +23,29 @@ ENDLESS = "WITH RECURSIVE e(n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM e) SEL
 
 
 @pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is planted stays: waiting for it would be in vain."""
-    monkeypatch.setattr(_leaks, "_PATIENCE", 0.1)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a loaded machine what is on its way may take its time."""
+    monkeypatch.setattr(_leaks, "_PATIENCE", 60.0)
 
 
 @pytest.fixture
 async def db(db_path: Path) -> AsyncIterator[Database]:
     pool = PoolConfig(min_readers=1, max_readers=3)
     async with open_notes(db_path, pool=pool) as database:
+        while not all(lane.idle for lane in database._pool.lanes):
+            await trio.lowlevel.checkpoint()
         yield database
 
 
-def failing(pattern: str) -> Any:
-    return pytest.raises(AssertionError, match=pattern)
+def impatient() -> Any:
+    """What is planted stays: waiting for it would be in vain."""
+    return mock.patch.object(_leaks, "_PATIENCE", 0.05)
+
+
+@contextmanager
+def failing(pattern: str) -> Iterator[pytest.ExceptionInfo[AssertionError]]:
+    with pytest.raises(AssertionError, match=pattern) as caught, impatient():
+        yield caught
 
 
 def connections(db: Database) -> list[Any]:
@@ -49,7 +59,7 @@ def test_a_thread_that_goes_on() -> None:
     release = threading.Event()
     thread = threading.Thread(target=release.wait, name="the planted one")
     try:
-        with pytest.raises(AssertionError) as caught, LeakGuard():
+        with failing("left behind") as caught, LeakGuard():
             thread.start()
         assert str(caught.value) == "The block has left behind:\n  the thread 'the planted one'"
     finally:
@@ -58,7 +68,6 @@ def test_a_thread_that_goes_on() -> None:
 
 
 def test_a_thread_that_is_about_to_end_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_leaks, "_PATIENCE", 60.0)
     release = threading.Event()
     looks = 0
     names = _leaks._thread_names
@@ -82,15 +91,9 @@ def test_a_descriptor(tmp_path: Path) -> None:
     path.touch()
     descriptors: list[int] = []
     try:
-        with (
-            pytest.raises(AssertionError, match=r"a descriptor of .*/left open \(2 times\)$"),
-            LeakGuard(),
-        ):
+        with failing(r"a descriptor of .*/left open \(2 times\)$"), LeakGuard():
             descriptors += [os.open(path, os.O_RDONLY) for _ in range(2)]
-        with (
-            pytest.raises(AssertionError, match=r"left behind:\n  a descriptor of a pipe \(2 t"),
-            LeakGuard(),
-        ):
+        with failing(r"left behind:\n  a descriptor of a pipe \(2 t"), LeakGuard():
             descriptors += os.pipe()
         with LeakGuard():  # others of the same kind, and no more of them
             os.close(descriptors.pop())
@@ -119,10 +122,7 @@ def test_where_descriptors_have_no_names(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(_leaks, "_LISTINGS", (Path("/nowhere"), Path("/dev/fd")))
     read_end, write_end = -1, -1
     try:
-        with (
-            pytest.raises(AssertionError, match=r"a descriptor of a file \(2 times\)$"),
-            LeakGuard(),
-        ):
+        with failing(r"a descriptor of a file \(2 times\)$"), LeakGuard():
             read_end, write_end = os.pipe()
     finally:
         os.close(read_end)
@@ -148,7 +148,7 @@ async def test_a_database_leaves_nothing(db_path: Path) -> None:
 
 async def test_a_database_left_open(db_path: Path) -> None:
     async with AsyncExitStack() as stack:
-        with pytest.raises(AssertionError) as caught:
+        with failing("left behind") as caught:
             async with LeakGuard():
                 await stack.enter_async_context(open_notes(db_path))
     assert "the thread 'trio_sqlrepo writer 1'" in str(caught.value)
@@ -171,7 +171,7 @@ async def test_a_database_in_use_leaves_nothing(db: Database) -> None:
                 await Notes(snap).count()
         await db.read(do_nothing)
         await db.write(do_nothing)
-    assert db.stats().readers.size == 2
+    assert db.stats().readers.size > 1
 
 
 async def test_what_was_open_before_is_no_leak(db: Database) -> None:
@@ -188,7 +188,7 @@ async def held_open(db: Database, kind: str, task_status: trio.TaskStatus[None])
 @pytest.mark.parametrize("kind", ["writer", "reader"])
 async def test_a_session_that_another_task_holds(kind: str, db: Database) -> None:
     async with trio.open_nursery() as nursery:
-        with pytest.raises(AssertionError, match=rf"an open .*held by task .*held_open.*{kind} 1"):
+        with failing(rf"an open .*held by task .*held_open.*{kind} 1"):
             async with LeakGuard(db):
                 await nursery.start(held_open, db, kind)
         nursery.cancel_scope.cancel()
@@ -197,7 +197,7 @@ async def test_a_session_that_another_task_holds(kind: str, db: Database) -> Non
 async def test_a_call_that_still_runs_or_waits(db: Database) -> None:
     release = threading.Event()
     async with trio.open_nursery() as nursery:
-        with pytest.raises(AssertionError) as caught:
+        with failing("left behind") as caught:
             async with LeakGuard(db):
                 for _ in range(2):
                     nursery.start_soon(db.write, lambda _: release.wait())
@@ -212,7 +212,6 @@ async def test_a_call_that_still_runs_or_waits(db: Database) -> None:
 async def test_a_call_that_is_about_to_end_is_waited_for(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_leaks, "_PATIENCE", 60.0)
     release = threading.Event()
     async with trio.open_nursery() as nursery, LeakGuard(db):
         nursery.start_soon(db.write, lambda _: release.wait())
@@ -305,7 +304,7 @@ def test_the_blocks_own_error_leaves_it_with_a_note(monkeypatch: pytest.MonkeyPa
     release = threading.Event()
     thread = threading.Thread(target=release.wait, name="planted")
     try:
-        with pytest.raises(LookupError) as caught, LeakGuard():
+        with impatient(), pytest.raises(LookupError) as caught, LeakGuard():
             thread.start()
             raise LookupError
         assert caught.value.__notes__ == ["The block has left behind:\n  the thread 'planted'"]
@@ -326,7 +325,6 @@ async def test_a_cancelled_block_is_waited_for(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its connections come to rest, and the cancellation goes on."""
-    monkeypatch.setattr(_leaks, "_PATIENCE", 60.0)
     release = threading.Event()
     async with trio.open_nursery() as nursery:
         with trio.CancelScope() as scope:
