@@ -92,6 +92,7 @@ class _Run:
     done_when_fired: int = 0
     fired_at: float | None = None  # as noticed, on trio's clock
     ended_at: float | None = None  # of the fault, on trio's clock
+    is_back: bool = False  # full service, after the fault
     back_after: float = 0.0  # seconds
     counts: Counter[Phase] = attrs.field(factory=Counter)  # operations of the sort
 
@@ -158,14 +159,16 @@ class _Run:
             self.opened = True
             self.end(Phase.OPENING)
             self.begin(Phase.SERVING)
-            async with trio.open_nursery() as nursery:
-                for _ in range(_TASKS):
-                    nursery.start_soon(self.work, db)
+            await self.work(db)
             # How many operations of the disk's these were depends on how threads met.
             while self.is_to_fire_now() and self.done < 2 * self.operations:
                 await self.operate(db)
             self.end(Phase.SERVING)
             await self.come_back(db)
+            before = len(self.ledger.errors)
+            await self.work(db)
+            errors = self.ledger.errors[before:]
+            assert not errors, f"errors after full service was back: {errors}"
             self.begin(Phase.CLOSING)
         self.end(Phase.CLOSING)
 
@@ -178,9 +181,21 @@ class _Run:
         )
 
     async def work(self, db: Database) -> None:
-        while self.done < self.operations or self.in_outage:
-            if not await self.operate(db):
-                await trio.sleep(0.005)  # a caller who tries again gives the loop some rest
+        """Read and write from several tasks until all is done, or a fault has ended."""
+
+        async def work() -> None:
+            while self.is_to_go_on():
+                if not await self.operate(db):
+                    await trio.sleep(0.005)  # a caller who tries again gives the loop some rest
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(_TASKS):
+                nursery.start_soon(work)
+
+    def is_to_go_on(self) -> bool:
+        if self.ended_at is not None and not self.is_back:
+            return False
+        return self.done < self.operations or self.in_outage
 
     async def operate(self, db: Database) -> bool:
         one = self.ledger.read if self.done % 3 == 2 else self.ledger.write
@@ -191,12 +206,11 @@ class _Run:
     async def come_back(self, db: Database) -> None:
         """Full service: reads and writes of several tasks, and no connection is missed."""
         since = trio.current_time() if self.ended_at is None else self.ended_at
-        back = False
-        while not back:
-            back = await self.serves(db)
+        while not self.is_back:
+            self.is_back = await self.serves(db)
             self.back_after = trio.current_time() - since
             assert self.back_after <= _BACK, (
-                f"{'' if back else 'no '}full service {self.back_after:.1f} s after the fault:"
+                f"{'' if self.is_back else 'no '}full service {self.back_after:.1f} s after:"
                 f" {self.ledger.errors[-3:]}, {db.stats()}"
             )
             await trio.sleep(0.01)  # what is measured is how long this takes

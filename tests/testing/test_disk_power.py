@@ -148,8 +148,10 @@ def test_after_it_every_operation_fails_and_what_is_left_is_not_touched(
     assert reader.execute("SELECT x FROM t").fetchall() == [(1,)]
     assert not disk.crashed
     assert disk.losses is None
+    before = db_path.stat().st_ino
     losses = disk.crash(seed=1)
     assert disk.crashed
+    assert db_path.stat().st_ino != before  # not the file whose locks the old connections hold
     assert disk.losses == losses
     assert losses == Losses(kept=0, dropped=0, torn=0, garbled=0, undone=0)  # all was synced
     for statement in (
