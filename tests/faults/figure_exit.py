@@ -68,11 +68,12 @@ def run(seed: int, *, full: bool) -> Figure:
     if full:  # elsewhere the machine may have other things to do
         late = {kind: most for kind, most in longest.items() if most > _DRAIN + 1 + _PROCESS}
         assert not late, f"longer than drain_timeout + 1 s = {_DRAIN + 1} s: {late}"
+    told = f"; {forks * 8} forks under load: each refused in the child, the parents unharmed"
+    told = told if forks else ""
     return Figure(
         f"{cycles} interrupts at random moments (drain_timeout {_DRAIN} s): all ended, the longest"
         f" after {longest['other']:.2f} s, with a stuck thread {longest['wedged']:.2f} s; no"
-        f" thread's traceback, every file whole; {forks * 8} forks under load: every child was"
-        " refused, the parents unharmed",
+        " thread's traceback, every file whole" + told,
         {
             "interrupts": cycles,
             "longest": longest["other"],
