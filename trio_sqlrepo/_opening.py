@@ -272,7 +272,7 @@ class _Opener:
     def _open(self, worker: Worker, role: Role) -> SqliteDriver:
         files = self._files
         if files is not None and worker.suspicion is None:
-            files.check()
+            files.check_database()
         elif files is not None and (wal := files.leaves_wal()) is not None:
             raise DatabaseReplaced(
                 f"{self.path} is another file than the one opened, and {wal} beside it belongs to"
@@ -288,7 +288,7 @@ class _Opener:
         )
         worker.adopt(driver)
         if files is not None and worker.suspicion is None:
-            files.check()  # again, because it may have been another one that was opened
+            files.check_database()  # again, because it may have been another one that was opened
         return driver
 
     def _migrate(self, worker: Worker) -> None:

@@ -151,6 +151,20 @@ async def test_the_wal_of_another_file_is_not_applied(db_path: Path) -> None:
         assert await Notes(db).bodies() == ["in the backup"]
 
 
+async def test_the_only_connection_may_be_renewed(db_path: Path) -> None:
+    """Its WAL goes with it, and the next one makes another."""
+    pool = PoolConfig(max_readers=0, max_lifetime=0.001)
+    async with open_notes(db_path, pool=pool) as db:
+        with trio.fail_after(60):
+            for number in range(1000):
+                await Notes(db).put("", str(number))
+                if db.stats().writers.replaced > 3:
+                    break
+                await trio.sleep(0.001)
+        assert db.stats().state == "open"
+        assert db.stats().writers.replaced > 3
+
+
 # -- a damaged file --------------------------------------------------------------------------------
 
 

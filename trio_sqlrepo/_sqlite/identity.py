@@ -47,7 +47,19 @@ class FileIdentity:
         Raises:
             DatabaseReplaced: a file is gone, or another one bears its name.
         """
-        for path, number in self._files:
+        self._compare(self._files)
+
+    def check_database(self) -> None:
+        """Compare the database alone. Its WAL goes with its last connection and comes with the next.
+
+        Raises:
+            DatabaseReplaced: as above.
+        """
+        self._compare(self._files[:1])
+
+    @staticmethod
+    def _compare(files: list[tuple[str, tuple[int, int] | None]]) -> None:
+        for path, number in files:
             now = file_number(path)
             if now == number:
                 continue
