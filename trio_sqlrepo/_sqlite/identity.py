@@ -50,7 +50,7 @@ class FileIdentity:
         self._compare(self._files)
 
     def check_database(self) -> None:
-        """Compare the database alone. Its WAL goes with its last connection and comes with the next.
+        """Compare the database alone: its WAL goes with the last connection, comes with the next.
 
         Raises:
             DatabaseReplaced: as above.
