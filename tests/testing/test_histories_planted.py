@@ -15,10 +15,12 @@ import attrs
 import pytest
 import trio
 
+from tests.notes import Notes, open_notes
 from tests.support import read_in_child
 from tests.testing import planted
 from tests.testing.lists import ALL, Lists, open_lists
 from trio_sqlrepo import Database, DatabaseLocked, PoolConfig
+from trio_sqlrepo.testing import histories
 from trio_sqlrepo.testing.histories import (
     Append,
     History,
@@ -256,3 +258,19 @@ async def test_sound_calls_are_accepted(db_path: Path) -> None:
     verdict = await judged_calls(db_path, planted.Sound)
     verdict.require()
     assert verdict.judged == 18
+
+
+async def test_the_example_of_the_package_runs(db_path: Path) -> None:
+    lines = (histories.__doc__ or "").splitlines()
+    code = "\n".join(line.removeprefix("    ") for line in lines if line.startswith("    "))
+    program, check = code.rsplit("\n", 1)
+    names: dict[str, Any] = {**vars(histories), "Notes": Notes}
+    exec(program, names)
+    async with open_notes(db_path) as db, trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(names["user"], Notes(db))
+    assert len(names["history"]) == 3
+    exec(check, names)
+    await names["history"].call("increment", trio.sleep, 0)  # gives no number
+    with pytest.raises(AssertionError, match="not linearizable"):
+        exec(check, names)
