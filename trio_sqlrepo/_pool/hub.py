@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from trio_sqlrepo._base.config import PoolConfig
     from trio_sqlrepo._base.errors import SqlRepoError
     from trio_sqlrepo._pool.lane import Lane
+    from trio_sqlrepo._pool.wal import WalState
 
 logger: Final = logging.getLogger("trio_sqlrepo")
 
@@ -55,6 +56,7 @@ class Hub:
         self.outstanding: set[Job] = set()  # submitted and not answered
         self.interrupting: set[Job] = set()  # cancelled after their claim, not answered
         self.sequence = 0  # of the newest job
+        self.wal: WalState | None = None  # as last seen; None: not looked at yet
         self._outbox: deque[Message] = deque()  # threads append, the loop pops
         self._signal = Signal(blocking=False)
         # The one call under way, if it waits for its own descriptor (`_run_lone`).
