@@ -204,6 +204,8 @@ async def test_a_broken_connection_is_replaced(caplog: pytest.LogCaptureFixture)
         assert house.readers.workers != [old]
         assert (house.readers.created, house.readers.replaced) == (2, 1)
         assert "reader 1 of house.db is replaced: The disk is on fire." in caplog.text
+        ((_, *replaced),) = house.readers.replaced_for
+        assert replaced == ["reader 1", "The disk is on fire."]
 
 
 async def test_a_bug_fails_the_pool_and_the_block_raises_it_as_itself(

@@ -168,6 +168,7 @@ class Supervisor:
         shrunk = error is None and len(lane.workers) >= lane.smallest
         if error is not None:
             logger.warning("%s of %s is replaced: %s", worker.name, self._pool.name, error)
+            lane.replaced_for.append((trio.current_time(), worker.name, str(error)))
         if not shrunk or worker.expires_at <= trio.current_time():
             lane.replaced += 1
         self._fill(lane)
