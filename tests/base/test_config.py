@@ -28,6 +28,9 @@ def test_the_defaults_are_those_of_the_documents() -> None:
         "health_check_timeout": 5.0,
         "group_commit": 128,
         "drain_timeout": 5.0,
+        "warning_window": 60.0,
+        "warning_idle_share": 0.2,
+        "warning_error_share": 0.01,
     }
     assert attrs.asdict(SQLiteConfig()) == {
         "synchronous": "full",
@@ -150,6 +153,30 @@ def test_other_times_may_be_zero_and_not_without_limit(kind: Any, name: str) -> 
             kind(**{name: wrong})
 
 
+def test_the_window_of_warnings_has_two_ends() -> None:
+    for value in (0.5, 10):
+        assert PoolConfig(warning_window=value).warning_window == value
+    message = r"PoolConfig\.warning_window must be a finite number of seconds above 0; it is "
+    for value in (0, -1, math.inf, math.nan):
+        with pytest.raises(ValueError, match=message):
+            PoolConfig(warning_window=value)
+    with pytest.raises(TypeError, match=message):
+        PoolConfig(warning_window="1")  # type: ignore[arg-type]  # what is refused
+
+
+@pytest.mark.parametrize("name", ["warning_idle_share", "warning_error_share"])
+def test_shares_are_from_nothing_to_all(name: str) -> None:
+    kind: Any = PoolConfig
+    for value in (0, 0.5, 1):
+        assert getattr(kind(**{name: value}), name) == value
+    message = rf"PoolConfig\.{name} must be a share, from 0 to 1; it is "
+    for value in (-0.1, 20, math.nan):
+        with pytest.raises(ValueError, match=message):
+            kind(**{name: value})
+    with pytest.raises(TypeError, match=message):
+        kind(**{name: True})
+
+
 @pytest.mark.parametrize(
     ("kind", "name"),
     [
@@ -264,6 +291,7 @@ def test_settings_from_a_mapping() -> None:
     assert PoolConfig.from_mapping({"max_readers": 8, "max_idle": 5}) == PoolConfig(
         max_readers=8, max_idle=5
     )
+    assert PoolConfig.from_mapping({"warning_idle_share": 0}).warning_idle_share == 0
     assert SQLiteConfig.from_mapping({"synchronous": "normal", "extensions": ["a"]}) == (
         SQLiteConfig(synchronous="normal", extensions=("a",))
     )

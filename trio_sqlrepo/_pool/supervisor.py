@@ -14,6 +14,7 @@ from trio_sqlrepo._pool import watch
 from trio_sqlrepo._pool.hub import logger
 from trio_sqlrepo._pool.pool import Pool
 from trio_sqlrepo._pool.state import State
+from trio_sqlrepo._pool.warnings import watch_warnings
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -223,7 +224,7 @@ class Supervisor:
     @enable_ki_protection
     async def _serve(self) -> None:
         """Run the services until `close`."""
-        watches = [watch.watch_deadlines, watch.watch_interrupts, watch.watch_ages]
+        watches = [watch.watch_deadlines, watch.watch_interrupts, watch.watch_ages, watch_warnings]
         if not self._pool.readers.serial:
             watches.append(watch.watch_stalls)
         with self._serving:
