@@ -25,6 +25,7 @@ from trio_sqlrepo._sqlite import codes
 from trio_sqlrepo._sqlite.busy import PAUSE, BusyHandler, never
 from trio_sqlrepo._sqlite.cache import RING
 from trio_sqlrepo._sqlite.driver import SqliteDriver
+from trio_sqlrepo._sqlite.filesystem import refuse_network
 from trio_sqlrepo._sqlite.gate import Gate, Mode
 from trio_sqlrepo._sqlite.identity import FileIdentity
 from trio_sqlrepo._sqlite.link import Link
@@ -68,6 +69,8 @@ def open_driver(
     if not memory:
         path = os.path.abspath(path)  # noqa: PTH100  # also makes "file:x" a plain name
         _check_path(path)
+        if role is Role.MIGRATOR:  # the first connection of a database
+            refuse_network(path)
     busy = BusyHandler(config.busy_timeout, give_up)
     try:
         connection = _connect(path, role, None if memory else config.vfs)
