@@ -165,7 +165,9 @@ class AdHoc:
         if inspection.forbidden:
             raise SqlError(" ".join(inspection.forbidden), query=sql)
         if inspection.more_statements:
-            raise SqlError("The SQL holds more than one statement; execute them one by one.")
+            raise SqlError(
+                "The SQL holds more than one statement; execute them one by one.", query=sql
+            )
         return findings
 
     def _expect_writable(self) -> None:
