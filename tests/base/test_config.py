@@ -129,7 +129,9 @@ def test_times_may_be_without_limit_and_not_zero(name: str) -> None:
     kind: Any = PoolConfig
     for value in (1, 0.001, math.inf):
         assert getattr(kind(**{name: value}), name) == value
-    message = rf"PoolConfig\.{name} must be a number of seconds above 0 \(math\.inf for no limit\)"
+    message = (
+        rf"PoolConfig\.{name} must be a number of seconds.* above 0.* \(math\.inf for no limit\)"
+    )
     for value in (0, -1.0, math.nan):
         with pytest.raises(ValueError, match=message):
             kind(**{name: value})
@@ -138,14 +140,29 @@ def test_times_may_be_without_limit_and_not_zero(name: str) -> None:
             kind(**{name: wrong})
 
 
+def test_waits_are_no_milliseconds() -> None:
+    kind: Any = PoolConfig
+    for name in ("connection_timeout", "health_check_timeout"):
+        assert getattr(kind(**{name: 3600}), name) == 3600
+        message = rf"PoolConfig\.{name} must be .* seconds, not milliseconds.*; it is 30000\.$"
+        with pytest.raises(ValueError, match=message):
+            kind(**{name: 30_000})
+    # Ages and intervals may well be days.
+    for name in ("max_idle", "max_lifetime", "health_check_interval"):
+        assert getattr(kind(**{name: 1_000_000}), name) == 1_000_000
+
+
 @pytest.mark.parametrize(
     ("kind", "name"), [(PoolConfig, "drain_timeout"), (SQLiteConfig, "busy_timeout")]
 )
 def test_other_times_may_be_zero_and_not_without_limit(kind: Any, name: str) -> None:
-    for value in (0, 0.5, 10):
+    for value in (0, 0.5, 10, 3600):
         assert getattr(kind(**{name: value}), name) == value
-    message = rf"{kind.__name__}\.{name} must be a finite number of seconds, 0 or more"
-    for value in (-1, math.inf, math.nan):
+    message = (
+        rf"{kind.__name__}\.{name} must be a finite number of seconds, not milliseconds, from 0 to"
+        " 3600; it is "
+    )
+    for value in (-1, math.inf, math.nan, 3601, 5000):
         with pytest.raises(ValueError, match=message):
             kind(**{name: value})
     for wrong in (False, "1"):
@@ -156,8 +173,10 @@ def test_other_times_may_be_zero_and_not_without_limit(kind: Any, name: str) -> 
 def test_the_window_of_warnings_has_two_ends() -> None:
     for value in (0.5, 10):
         assert PoolConfig(warning_window=value).warning_window == value
-    message = r"PoolConfig\.warning_window must be a finite number of seconds above 0; it is "
-    for value in (0, -1, math.inf, math.nan):
+    message = (
+        r"PoolConfig\.warning_window must be a finite number of seconds, not milliseconds, above"
+    )
+    for value in (0, -1, math.inf, math.nan, 60_000):
         with pytest.raises(ValueError, match=message):
             PoolConfig(warning_window=value)
     with pytest.raises(TypeError, match=message):

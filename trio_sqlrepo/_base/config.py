@@ -40,11 +40,21 @@ def _number(must: str, fits: Callable[[float], bool]) -> _Check:
     return check
 
 
+# A longer wait than an hour is a number of milliseconds in the wrong place.
+_HOUR = 3600
 _seconds = _number("a number of seconds above 0 (math.inf for no limit)", lambda value: value > 0)
-_finite_seconds = _number(
-    "a finite number of seconds, 0 or more", lambda value: 0 <= value < math.inf
+_patience = _number(
+    f"a number of seconds, not milliseconds, above 0 and up to {_HOUR} (math.inf for no limit)",
+    lambda value: 0 < value <= _HOUR or value == math.inf,
 )
-_some_seconds = _number("a finite number of seconds above 0", lambda value: 0 < value < math.inf)
+_finite_seconds = _number(
+    f"a finite number of seconds, not milliseconds, from 0 to {_HOUR}",
+    lambda value: 0 <= value <= _HOUR,
+)
+_some_seconds = _number(
+    f"a finite number of seconds, not milliseconds, above 0 and up to {_HOUR}",
+    lambda value: 0 < value <= _HOUR,
+)
 _share = _number("a share, from 0 to 1", lambda value: 0 <= value <= 1)
 
 
@@ -104,12 +114,12 @@ class PoolConfig:
     max_readers: int = attrs.field(default=4, validator=_whole(0, "connections"))
     max_writers: int = attrs.field(default=1, validator=_whole(1, "connections"))
     reserved_readers: int = attrs.field(default=1, validator=_whole(0, "connections"))
-    connection_timeout: float = attrs.field(default=30.0, validator=_seconds)
+    connection_timeout: float = attrs.field(default=30.0, validator=_patience)
     max_waiting: int = attrs.field(default=10_000, validator=_whole(1, "calls"))
     max_idle: float = attrs.field(default=600.0, validator=_seconds)
     max_lifetime: float = attrs.field(default=3600.0, validator=_seconds)
     health_check_interval: float = attrs.field(default=60.0, validator=_seconds)
-    health_check_timeout: float = attrs.field(default=5.0, validator=_seconds)
+    health_check_timeout: float = attrs.field(default=5.0, validator=_patience)
     group_commit: int = attrs.field(default=128, validator=_whole(1, "writes"))
     drain_timeout: float = attrs.field(default=5.0, validator=_finite_seconds)
     warning_window: float = attrs.field(default=60.0, validator=_some_seconds)
