@@ -71,7 +71,7 @@ def check_repositories(
     Raises:
         DeclarationError: with everything that is wrong in any of them.
     """
-    checker = _Checker(inspect, converter)
+    checker = _Checker(inspect, converter, base)
     for repository in repositories:
         if problem := _no_repository(repository, base):
             checker.problems.append(problem)
@@ -83,18 +83,27 @@ def check_repositories(
 
 
 class _Checker:
-    def __init__(self, inspect: Inspect, converter: cattrs.BaseConverter | None) -> None:
+    def __init__(
+        self, inspect: Inspect, converter: cattrs.BaseConverter | None, base: type
+    ) -> None:
         self.problems: list[str] = []
         self.plans: dict[type, Plans] = {}
         self.statements: list[Statement] = []
         self._inspect = inspect
+        self._base = base
         self._converter = converter
         self._inspections: dict[str, Inspection] = {}
 
     def check(self, repository: type) -> None:
         plans = self.plans[repository] = Plans()
+        declarations = declarations_of(repository)
+        for name, declaration in declarations.items():
+            if hasattr(self._base, name):
+                where = location(declaration, f"{repository.__name__}.{name}")
+                problem = f"`{name}` is an attribute of every {self._base.__name__}; rename it"
+                self.problems += sentences(where, [problem])
         # One method may have two names.
-        for declaration in dict.fromkeys(declarations_of(repository).values()):
+        for declaration in dict.fromkeys(declarations.values()):
             if declaration.kind is DeclarationKind.QUERY:
                 try:
                     self._add(plans, declaration, repository)
