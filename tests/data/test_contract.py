@@ -218,3 +218,24 @@ def test_an_attribute_of_every_repository_is_not_hidden(db: Database) -> None:
     assert caught.value.problems[1].endswith(
         "): `session` is an attribute of every Repository; rename it."
     )
+
+
+def make_users() -> type:
+    class Users(Base):
+        @query("SELECT count(*) FROM user")
+        async def all(self) -> int: ...
+
+    return Users
+
+
+def test_classes_of_one_name_are_told_apart(db: Database) -> None:
+    one, two = make_users(), make_users()
+    contract = check_repositories([Users, one, UserTable, two, one], db.inspect, base=Base)
+    here = __name__
+    assert [statement.name for statement in contract.statements] == [
+        f"{here}.Users.get",
+        f"{here}.Users.all",
+        f"{here}.make_users.<locals>.Users.all",
+        "UserTable.all",
+        f"{here}.make_users.<locals>.Users (2).all",
+    ]
