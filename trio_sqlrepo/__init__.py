@@ -58,6 +58,13 @@ from trio_sqlrepo._base.job import SqlValue as SqlValue
 from trio_sqlrepo._base.stats import LaneStats as LaneStats
 from trio_sqlrepo._base.stats import StatementStats as StatementStats
 from trio_sqlrepo._base.stats import Stats as Stats
+from trio_sqlrepo._base.warnings import DegradedSize as DegradedSize
+from trio_sqlrepo._base.warnings import FewIdleReaders as FewIdleReaders
+from trio_sqlrepo._base.warnings import HighErrorRate as HighErrorRate
+from trio_sqlrepo._base.warnings import PoolWarning as PoolWarning
+from trio_sqlrepo._base.warnings import ReplacedConnections as ReplacedConnections
+from trio_sqlrepo._base.warnings import SlowOperation as SlowOperation
+from trio_sqlrepo._base.warnings import WalOverLimit as WalOverLimit
 from trio_sqlrepo._data.migrate import Migration as Migration
 from trio_sqlrepo._data.session import Session as Session
 from trio_sqlrepo._data.transaction import Snapshot as Snapshot

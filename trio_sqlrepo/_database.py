@@ -62,6 +62,7 @@ class Database(LoopSession):
         database = cls.__new__(cls)
         database._pool = pool
         pool.explain_outside = cls._explain_outside
+        pool.statements = contract.statements
         database._contract = contract
         return database
 

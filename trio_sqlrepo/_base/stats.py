@@ -7,6 +7,8 @@ from typing import Any
 
 import attrs
 
+from trio_sqlrepo._base.warnings import PoolWarning
+
 
 @attrs.frozen(kw_only=True)
 class LaneStats:
@@ -77,6 +79,7 @@ class Stats:
         writes: calls whose writes these held.
         writes_per_commit: their ratio; 0.0 before the first.
         statements: by query name, such as `"Messages.get"`.
+        warnings: what deserves a look now; empty where all is well.
     """
 
     path: str
@@ -87,6 +90,7 @@ class Stats:
     commits: int
     writes: int
     statements: Mapping[str, StatementStats]
+    warnings: tuple[PoolWarning, ...] = ()
 
     @property
     def writes_per_commit(self) -> float:
@@ -97,4 +101,5 @@ class Stats:
         """The same as plain dictionaries, numbers and strings, for JSON."""
         plain = attrs.asdict(self)
         plain["writes_per_commit"] = self.writes_per_commit
+        plain["warnings"] = [warning.as_dict() for warning in self.warnings]
         return plain

@@ -19,15 +19,18 @@ from trio_sqlrepo._base.job import Job, Kind, Stopped
 from trio_sqlrepo._pool import refusals
 from trio_sqlrepo._pool.alarm import Alarm
 from trio_sqlrepo._pool.state import Outage, State
+from trio_sqlrepo._pool.warnings import Observer
 from trio_sqlrepo._worker.signal import Signal
 from trio_sqlrepo._worker.thread import Event, Message, Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from trio_sqlrepo._base.config import PoolConfig
     from trio_sqlrepo._base.errors import SqlRepoError
+    from trio_sqlrepo._base.job import Statement
     from trio_sqlrepo._pool.lane import Lane
+    from trio_sqlrepo._pool.wal import WalState
 
 logger: Final = logging.getLogger("trio_sqlrepo")
 
@@ -56,6 +59,9 @@ class Hub:
         self.outstanding: set[Job] = set()  # submitted and not answered
         self.interrupting: set[Job] = set()  # cancelled after their claim, not answered
         self.sequence = 0  # of the newest job
+        self.wal: WalState | None = None  # as last seen; None: not looked at yet
+        self.statements: Sequence[Statement] = ()  # set by the database
+        self.observer = Observer(self)
         self._outbox: deque[Message] = deque()  # threads append, the loop pops
         self._signal = Signal(blocking=False)
         # The one call under way, if it waits for its own descriptor (`_run_lone`).

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import trio
 
 _LEASE: Final = Kind.LEASE
-_REMEMBERED: Final = 100
+_REMEMBERED: Final = 100  # replacements
 
 
 @final
@@ -61,10 +61,10 @@ class Lane:
         self.leases_granted = 0
         self.dead = 0  # cancelled since the last compaction
         self.created = self.replaced = self.failed = 0
+        # Those replaced because of an error or dirt, newest last: when, which, why.
+        self.replaced_for: deque[tuple[float, str, str]] = deque(maxlen=_REMEMBERED)
         self.timeouts = self.overloads = 0
         self.degraded: str | None = None
-        # Why connections were replaced, but for their age: when, which, why. The newest last.
-        self.replaced_for: deque[tuple[float, str, str]] = deque(maxlen=_REMEMBERED)
         # Writers that were given up inside a transaction and have not ended: in what, since when.
         self.stuck: dict[Worker, tuple[str, float]] = {}
         self.gone = Tally()  # what workers did that have ended

@@ -65,7 +65,7 @@ class Threads(Protocol):
         """Open connections and wait until they are."""
         ...
 
-    async def end(self, lane: Lane, grace: float) -> None:
+    async def end(self, lane: Lane, deadline: float) -> None:
         """End a lane's threads; abandon those that do not come back."""
         ...
 
@@ -216,7 +216,8 @@ class Recovery:
         pool = self._pool
         # Readers first: a writer that closes alone leaves nothing in the WAL.
         for lane in reversed(pool.lanes):
-            await self._threads.end(lane, pool.config.health_check_timeout)
+            patience = pool.config.health_check_timeout
+            await self._threads.end(lane, trio.current_time() + patience)
         # Where service has come back and failed again, it comes back less soon.
         again = min(max(self._strikes - _MOST_IN_A_ROW - 1, 0), _MOST_DOUBLINGS)
         pause = min(_FIRST_ATTEMPT * 2**again, _LAST_ATTEMPT)

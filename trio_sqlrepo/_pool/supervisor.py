@@ -15,6 +15,7 @@ from trio_sqlrepo._pool.hub import logger
 from trio_sqlrepo._pool.pool import Pool
 from trio_sqlrepo._pool.recovery import Recovery
 from trio_sqlrepo._pool.state import State
+from trio_sqlrepo._pool.warnings import watch_warnings
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 # At most so much younger than `max_lifetime` connections are renewed, so that not all are at once.
 _JITTER: Final = 0.1
-# How long interrupted threads may take to end, at least, before they are abandoned.
+# How long interrupted threads may take to end after the drain, before they are abandoned.
 _GRACE: Final = 1.0
 _REPEAT: Final = 0.02
 
@@ -218,6 +219,7 @@ class Supervisor:
         """Run the services until `close`."""
         watches = [
             watch.watch_deadlines, watch.watch_interrupts, watch.watch_ages, health.watch_health,
+            watch_warnings,
         ]  # fmt: skip
         if not self._pool.readers.serial:
             watches.append(watch.watch_stalls)
@@ -256,10 +258,11 @@ class Supervisor:
     async def close(self) -> None:
         """Stop admission, drain, interrupt, close connections, end threads.
 
-        Not cancellable; bounded: `drain_timeout` for the calls under way, and for each lane as
-        long again, a second at least, for its interrupted threads to end.
+        Not cancellable; bounded: `drain_timeout` and a second, for the calls under way and for
+        the threads to end that are interrupted then.
         """
         pool = self._pool
+        deadline = trio.current_time() + pool.config.drain_timeout + _GRACE
         with trio.CancelScope(shield=True):
             if pool.state is State.OPEN:
                 pool.state = State.DRAINING
@@ -275,14 +278,17 @@ class Supervisor:
             else:
                 pool.refuse_waiting()
                 # Readers first: the last connection to close checkpoints the WAL and removes it.
+                # One that is stuck leaves the others half a second.
                 for lane in reversed(pool.lanes):
-                    await self.end(lane, max(pool.config.drain_timeout, _GRACE))
+                    spare = 0.0 if lane is pool.lanes[0] else _GRACE / 2
+                    await self.end(lane, deadline - spare)
             self._serving.cancel()
 
-    async def end(self, lane: Lane, grace: float) -> None:
-        """End a lane's threads; abandon those that do not come back in `grace` seconds."""
+    async def end(self, lane: Lane, deadline: float) -> None:
+        """End a lane's threads; abandon those that do not come back until the deadline."""
         pool = self._pool
-        with trio.move_on_after(grace):
+        started = trio.current_time()
+        with trio.move_on_at(deadline):
             while workers := [worker for worker in self._hosts if pool.lane_of(worker) is lane]:
                 for worker in workers:
                     worker.stop()
@@ -297,6 +303,6 @@ class Supervisor:
         for worker in [worker for worker in self._hosts if pool.lane_of(worker) is lane]:
             logger.error(
                 "%s of %s did not end within %.3g s of being interrupted (%r); its thread is"
-                " abandoned", worker.name, pool.name, grace, worker,
+                " abandoned", worker.name, pool.name, trio.current_time() - started, worker,
             )  # fmt: skip
             self._abandon(worker, None)

@@ -13,6 +13,7 @@ from trio_sqlrepo._sqlite import codes, proof
 from trio_sqlrepo._sqlite.adhoc import AdHoc
 from trio_sqlrepo._sqlite.declared import DeclaredStatements
 from trio_sqlrepo._sqlite.inspect import Inspector
+from trio_sqlrepo._sqlite.leftovers import Leftovers
 from trio_sqlrepo._sqlite.script import Scripts
 from trio_sqlrepo._sqlite.transaction import State, Transaction
 
@@ -42,8 +43,8 @@ class SqliteDriver(DeclaredStatements):
     """
 
     __slots__ = (
-        "__weakref__", "_adhoc", "_closed", "_identity", "_inspector", "_lock", "_scripts",
-        "_settings", "path",
+        "__weakref__", "_adhoc", "_closed", "_identity", "_inspector", "_leftovers", "_lock",
+        "_scripts", "_settings", "path",
     )  # fmt: skip
 
     def __init__(
@@ -56,7 +57,8 @@ class SqliteDriver(DeclaredStatements):
         self._identity = identity  # None for a database in memory
         self._inspector = Inspector(link)
         self._scripts = Scripts(link)
-        self._adhoc = AdHoc(link, self._inspector, transaction, settings)
+        self._leftovers = Leftovers(link, settings, lone=identity is None)
+        self._adhoc = AdHoc(link, self._inspector, transaction, self._leftovers)
         # Between `abort` and `close`: SQLite forbids to interrupt a connection being closed.
         self._lock = threading.Lock()
         self._closed = False  # under `_lock`
@@ -209,9 +211,12 @@ class SqliteDriver(DeclaredStatements):
         return codes.verdict(error)
 
     def is_clean(self) -> bool:
-        """Whether it may go back: no transaction, nothing attached, settings as they were."""
+        """Whether it may go back: no transaction, nothing left behind, settings as they were."""
+        leftovers = self._leftovers
+        if leftovers.suspected:
+            leftovers.look_for_temporary()
         return (
-            self._adhoc.dirt is None
+            leftovers.dirt is None
             and self._transaction.state is State.NONE
             and self._connection.txn_state() == apsw.SQLITE_TXN_NONE
         )

@@ -15,7 +15,7 @@ import attrs
 
 from trio_sqlrepo._base.inspection import Column, Inspection
 from trio_sqlrepo._sqlite.codes import Report
-from trio_sqlrepo._sqlite.gate import Action, Mode
+from trio_sqlrepo._sqlite.gate import SCHEMA_CHANGES, Action, Mode
 from trio_sqlrepo._sqlite.link import NULLS
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class Findings:
     inspection: Inspection
     vacuums: bool = False
     pragma: str | None = None  # the name, if it is a PRAGMA
+    temporary: bool = False  # whether it makes something that only this connection has
 
 
 @attrs.frozen
@@ -121,7 +122,11 @@ class Inspector:
         )
         # The authorizer isn't asked about a VACUUM. Its code tells.
         vacuums = not compiled.actions and self._has_opcode(sql, "Vacuum")
-        return Findings(inspection, vacuums, pragma)
+        temporary = any(
+            action in SCHEMA_CHANGES and database == "temp"
+            for action, _, _, database, _ in compiled.actions
+        )
+        return Findings(inspection, vacuums, pragma, temporary)
 
     # -- compiling -----------------------------------------------------------------------------
 
@@ -253,6 +258,11 @@ def _undeclarable(findings: Findings) -> Iterator[str]:
         )
     if findings.vacuums:
         yield "VACUUM can't be a declared query: it runs outside transactions; use db.execute()."
+    if findings.temporary:
+        yield (
+            "What is temporary can't be declared: only one connection would have it, and each call"
+            " may meet another. Make a table that stays, or use a function in db.write()."
+        )
 
 
 def _position(sql: str, offset: int) -> tuple[int, int] | None:

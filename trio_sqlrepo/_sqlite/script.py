@@ -60,6 +60,9 @@ class Scripts:
 
     def run(self, sql: str) -> None:
         """Run every statement; raises at the first that fails, naming its number and line."""
+        # SQLite and apsw see that too, but by the error that a user's function may raise.
+        if "\0" in sql or not _is_text(sql):
+            raise SqlError("The script contains a null character or a lone surrogate.")
         link = self._link
         progress = _Progress(sql)
         cursor = link.connection.cursor()
@@ -72,8 +75,6 @@ class Scripts:
                     pass
         except apsw.Error as error:
             failure = self._failed(error, progress)
-        except ValueError:  # its subclass UnicodeEncodeError too
-            failure = SqlError("The script contains a null character or a lone surrogate.")
         finally:
             cursor.close(force=True)
         if failure is not None:
@@ -120,3 +121,11 @@ class Scripts:
             rows = "1 row refers" if count == 1 else f"{count} rows refer"
             sentences.append(f"In {table}, {rows} by {columns} to no row of {parent}.")
         return sentences
+
+
+def _is_text(sql: str) -> bool:
+    try:
+        sql.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -53,6 +53,7 @@ class Writer(Worker):
         self._group_commit = group_commit
         # Mean seconds of bodies by label; a query's own is `Statement.cost`. Worker thread.
         self._body_costs: dict[str, float] = {}
+        self._ran_body = False  # since the last check-in. Worker thread
 
     def _turn(self) -> bool:
         if self.mailbox and self.mailbox[0].kind is Kind.PROBE:
@@ -240,6 +241,10 @@ class Writer(Worker):
         if not intact or not self._commit_group(members):
             self._run_each_alone(members)
             return
+        if self._ran_body:
+            # It may have executed SQL that was not declared; what is declared leaves nothing.
+            self._ran_body = False
+            self._check_in()
         for job in members:
             self._settle(job)
 
@@ -270,6 +275,7 @@ class Writer(Worker):
             started = perf_counter()
             self._run(job)
             if job.kind is Kind.BODY:
+                self._ran_body = True
                 before = self._body_costs.get(job.label, 0.0)
                 self._body_costs[job.label] = before + (perf_counter() - started - before) / 4
         if job.error is not None:

@@ -288,8 +288,8 @@ class Worker:
         clean = driver.is_clean()
         if not clean and self._retire is None:
             self._retire = SqlError(
-                "A connection came back with an open statement, something attached or changed"
-                " settings; it is replaced."
+                "A connection came back with an open statement, a temporary table, something"
+                " attached or changed settings; it is replaced."
             )
         return clean
 
