@@ -233,7 +233,7 @@ def test_a_mistake_is_found(
                 [*x[:-2], x[-1], x[-2]],
                 [*x, x[0]],
                 [*x, "unwritten"],
-                x[1:],
+                [*x[:-2], "second"],
             ]
         )
     )
