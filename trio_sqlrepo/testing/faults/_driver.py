@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar, final
 
 import attrs
 
-from trio_sqlrepo._base.driver import Role
+from trio_sqlrepo._base.driver import Role, Verdict
 from trio_sqlrepo.testing.faults import _sqlite
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ class WatchedDriver:
         self.lane = lane
         self._watches = watches
         self.doing: At | None = None  # the watched call that runs
+        self.doom: BaseException | None = None  # what ends the thread after its next error
         # What becomes of a `give_up`: a schedule lets other threads go on before it is asked.
         self.between_looks: Callable[[Callable[[], bool]], Callable[[], bool]] = _as_it_is
         # Any thread sets it, by `abort`; the next statement clears it. So an interrupt that comes
@@ -84,6 +85,12 @@ class WatchedDriver:
     @give_up.setter
     def give_up(self, ask: Callable[[], bool]) -> None:
         self.real.give_up = self.between_looks(ask)
+
+    def verdict(self, error: BaseException) -> Verdict:
+        """What the real one says; or the end of the thread, which nothing catches here."""
+        if self.doom is not None:
+            raise self.doom
+        return self.real.verdict(error)
 
     def abort(self) -> None:
         self.interrupted = True

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final, Literal, final, get_args
 
 import attrs
 
-from trio_sqlrepo._base.errors import InternalError
 from trio_sqlrepo.testing.faults import _sqlite
 from trio_sqlrepo.testing.faults._driver import At, Call, Lane
 
@@ -65,8 +64,8 @@ class Fault:
       An I/O error ends the open transaction.
     - `"full"`: no room on the disk. It ends the open transaction; the connection is kept.
     - `"slow"`: the call waits before it begins; a statement may be interrupted meanwhile.
-    - `"death"`: out of memory, in this call and every later one of its connection, so that its
-      thread ends. The pool replaces it.
+    - `"death"`: out of memory; the connection's thread ends at once, whatever it has in hand.
+      The pool replaces it.
     - `"bug"`: the same with an error that nobody expects. The pool stops, and its block raises it.
     """
 
@@ -126,7 +125,6 @@ class Faults:
         self._armed: list[_Armed] = []
         self._fired: list[Fired] = []
         self._ever: list[Fault] = []
-        self._dead: dict[WatchedDriver, BaseException] = {}
         self._released = threading.Event()
         # How a slow call passes its time; a schedule has its own way.
         self._pass_time: Callable[[WatchedDriver | None, float], None] = self._wait
@@ -182,8 +180,6 @@ class Faults:
 
     def before(self, driver: WatchedDriver | None, call: Call) -> None:
         """Fail the call, if it is the one. On the connection's thread."""
-        if driver in self._dead:
-            raise self._dead[driver]
         with self._lock:
             fault = self._due(call)
             if fault is None:
@@ -219,17 +215,18 @@ class Faults:
             return _sqlite.commit_error(driver.real, code, applied=fault.applied)
         return _sqlite.statement_error(driver.real, code, call.query)
 
-    def _end(self, fault: Fault, driver: WatchedDriver | None, call: Call) -> BaseException:
+    @staticmethod
+    def _end(fault: Fault, driver: WatchedDriver | None, call: Call) -> BaseException:
         text = "A fault of the test kit ends this thread."
-        if call.at == "begin" and driver is not None:
-            # Where the worker answers a call with whatever BEGIN raises, and would go on.
-            if fault.failure == "bug":
-                return InternalError(text)
-            return _sqlite.statement_error(driver.real, _sqlite.NOMEM, None)
-        failure = MemoryError(text) if fault.failure == "death" else RuntimeError(text)
-        if driver is not None:
-            self._dead[driver] = failure
-        return failure
+        doom = MemoryError(text) if fault.failure == "death" else RuntimeError(text)
+        if driver is None:
+            return doom
+        # The call's error goes to its caller, and the thread would go on. It ends where it judges
+        # that error.
+        driver.doom = doom
+        if call.at == "commit":
+            return _sqlite.commit_error(driver.real, _sqlite.NOMEM, applied=fault.applied)
+        return _sqlite.statement_error(driver.real, _sqlite.NOMEM, call.query)
 
     def _wait(self, driver: WatchedDriver | None, seconds: float) -> None:
         waited = 0.0

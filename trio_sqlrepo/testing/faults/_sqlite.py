@@ -27,7 +27,7 @@ IOERR_FSYNC: Final = 1034
 CORRUPT: Final = 11
 FULL: Final = 13
 
-_ENDING: Final = frozenset({IOERR, FULL})  # what ends an open transaction, by primary code
+_ENDING: Final = frozenset({IOERR, FULL, NOMEM})  # what ends an open transaction, by primary code
 _PRIMARY: Final = 0xFF
 
 

@@ -13,6 +13,7 @@ The whole library runs, with its threads and real SQLite files, but one thread a
 clock of the schedule's: the same schedule takes the same course each time. Needs Hypothesis.
 """
 
+from trio_sqlrepo.testing.schedules._conductor import StuckError as StuckError
 from trio_sqlrepo.testing.schedules._program import Call as Call
 from trio_sqlrepo.testing.schedules._program import Cancelled as Cancelled
 from trio_sqlrepo.testing.schedules._program import Deadline as Deadline
@@ -23,7 +24,6 @@ from trio_sqlrepo.testing.schedules._record import Done as Done
 from trio_sqlrepo.testing.schedules._record import Ending as Ending
 from trio_sqlrepo.testing.schedules._record import Event as Event
 from trio_sqlrepo.testing.schedules._record import Run as Run
-from trio_sqlrepo.testing.schedules._runner import StuckError as StuckError
 from trio_sqlrepo.testing.schedules._runner import run_schedule as run_schedule
 from trio_sqlrepo.testing.schedules._scenario import Scenario as Scenario
 from trio_sqlrepo.testing.schedules._strategy import call as call

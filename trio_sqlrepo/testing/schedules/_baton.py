@@ -45,10 +45,14 @@ class SteppedThread:
         self.ready: Callable[[], bool] = always  # whether it can go on; asked by the loop
         self.due = float("inf")  # when it is ready by itself, by the schedule's clock
         self.done = False
+        self.hung = False  # it did not come to its next stop
         self.members: list[int] = []  # tasks whose work the open transaction holds
         self._unwinding = False
-        self._go = threading.Semaphore(0)
-        self._stopped = threading.Semaphore(0)
+        # Locks as signals: taken by who waits, released by who wakes it.
+        self._go = threading.Lock()
+        self._stopped = threading.Lock()
+        self._go.acquire()
+        self._stopped.acquire()
         self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
         self._thread.start()
 
@@ -74,6 +78,7 @@ class SteppedThread:
         """
         self._go.release()
         if not self._stopped.acquire(timeout=PATIENCE):
+            self.hung = True
             raise TimeoutError(
                 f"The thread of {self.name} ran for {PATIENCE:.0f} s without coming to a stop:"
                 f" {self.worker!r}. A statement or function of it does not end."
@@ -82,9 +87,9 @@ class SteppedThread:
             self._thread.join()
 
     def unwind(self) -> None:
-        """End it wherever it stands."""
+        """End it wherever it stands, unless it hangs."""
         self._unwinding = True
-        while not self.done:
+        while not (self.done or self.hung):
             self.step()
 
     # -- its own thread --------------------------------------------------------------------------

@@ -34,9 +34,15 @@ if TYPE_CHECKING:
 _LATE: Final = 0.1
 # How long the program may wait for nothing but the clock before it is said to be stuck. Seconds.
 _STUCK: Final = 900.0
+# The same after the run has failed and was cancelled: longer than the pool waits for a thread.
+_STUCK_AGAIN: Final = 30.0
 
 _LOOP: Final = "loop"
 _CLOCK: Final = "clock"
+
+
+class StuckError(AssertionError):
+    """The tasks of a schedule wait for each other, or for what never comes."""
 
 
 @attrs.define(eq=False)
@@ -57,8 +63,9 @@ class Conductor(trio.abc.Instrument):
         # The index of the program's task that this one is, or belongs to.
         self.index_of: Callable[[trio.lowlevel.Task | None], int | None] = lambda _: None
         self.main: trio.lowlevel.Task | None = None  # the run's own
-        self.on_stuck: Callable[[], None] = lambda: None
-        self.failure: BaseException | None = None  # of this kit, or of a thread that hangs
+        self.failure: BaseException | None = None  # a program that is stuck, a thread that hangs
+        self.on_failure: Callable[[], None] = lambda: None  # cancels all there is
+        self.describe: Callable[[], str] = str  # what the program does
         self._switches = switches
         self._threads: list[SteppedThread] = []
         self._hosts: dict[SteppedThread, trio.lowlevel.Task] = {}
@@ -66,7 +73,6 @@ class Conductor(trio.abc.Instrument):
         self._news = False  # a thread has told the loop something since it last looked
         self._alarms: list[_Alarm] = []
         self._alive_at = 0.0  # when the program last did something
-        self._times_stuck = 0
 
     def __repr__(self) -> str:
         return f"<Conductor {self.moves} moves, {self.decisions} decisions, {self._threads}>"
@@ -114,7 +120,11 @@ class Conductor(trio.abc.Instrument):
 
     def _step(self, thread: SteppedThread) -> None:
         self._current = thread
-        thread.step()
+        try:
+            thread.step()
+        except TimeoutError:
+            self._threads.remove(thread)  # its host is left to be abandoned
+            raise
         self._count_move()
         if thread.done:
             self._threads.remove(thread)
@@ -144,7 +154,7 @@ class Conductor(trio.abc.Instrument):
         ours = self.index_of(task) is not None
         if ours or task is self.main:
             self._alive_at = self.clock.now
-        if self.failure is not None or not (self.armed and ours):
+        if not (self.armed and ours):
             return
         try:
             while runnable := self._runnable():
@@ -163,7 +173,7 @@ class Conductor(trio.abc.Instrument):
         if timeout == 0:
             return
         try:
-            while self.failure is None and not (self._ring() or self._go_on()):
+            while not (self._ring() or self._go_on()):
                 pass
         except BaseException as error:  # noqa: BLE001  # as above
             self._fail(error)
@@ -197,27 +207,27 @@ class Conductor(trio.abc.Instrument):
         deadline = self._next_deadline()
         due = min([thread.due for thread in self._threads], default=float("inf"))
         following = min(deadline, due)
-        if following > self._alive_at + _STUCK:
-            self._stuck()
-            return True
+        patience = _STUCK if self.failure is None else _STUCK_AGAIN
+        if following > self._alive_at + patience:
+            raise StuckError(
+                "The schedule is stuck: nothing can run, and for a quarter of an hour of its clock"
+                f" nothing of it has.{self.describe()}"
+            )
         self.clock.jump_to(following)
         return deadline <= due
 
     def _next_deadline(self) -> float:
         return self.clock.now + trio.lowlevel.current_statistics().seconds_to_next_deadline
 
-    def _stuck(self) -> None:
-        self._times_stuck += 1
-        self._alive_at = self.clock.now
-        if self._times_stuck == 1:
-            self.on_stuck()
-        else:  # it can't even be cancelled
-            self._fail(RuntimeError("The program is stuck, and could not be cancelled."))
-
     def _fail(self, error: BaseException) -> None:
-        """End the run from below: an instrument may not raise."""
-        self.failure = error
-        self.clock.broken = error
+        """End the run. An instrument may not raise: trio would go on without it."""
+        self.armed = False
+        self._alive_at = self.clock.now
+        if self.failure is None:
+            self.failure = error
+            self.on_failure()
+        else:  # it could not be cancelled
+            self.clock.broken = error
 
     # -- decisions -------------------------------------------------------------------------------
 

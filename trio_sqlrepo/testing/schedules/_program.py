@@ -118,6 +118,10 @@ class Schedule:
     def __repr__(self) -> str:
         return self.literal()
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: FBT001  # Hypothesis's own
+        """Print it in a falsifying example as the literal that it is."""
+        printer.text("<...>" if cycle else self.literal())
+
     def literal(self, *, indent: str | None = None) -> str:
         """The expression that makes it.
 

@@ -10,7 +10,6 @@ import trio
 
 from trio_sqlrepo._base.errors import SqlRepoError
 from trio_sqlrepo._opening import Parts, open_of_parts
-from trio_sqlrepo._sqlite import open_driver as open_real_driver
 from trio_sqlrepo.testing.faults import Faults
 from trio_sqlrepo.testing.schedules._clock import steered_trio
 from trio_sqlrepo.testing.schedules._conductor import Conductor
@@ -22,14 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from trio_sqlrepo._database import Database
+    from trio_sqlrepo.testing.faults._driver import WatchedDriver
     from trio_sqlrepo.testing.schedules._program import Call, Operation, Schedule, Step
     from trio_sqlrepo.testing.schedules._scenario import Scenario
 
 _FAULTY: Final = (SqlRepoError, MemoryError)
-
-
-class StuckError(AssertionError):
-    """The tasks of a schedule wait for each other, or for what never comes."""
 
 
 def run_schedule(scenario: Scenario, schedule: Schedule) -> Run:
@@ -50,12 +46,18 @@ def run_schedule(scenario: Scenario, schedule: Schedule) -> Run:
         StuckError: the tasks wait for each other.
         Exception: what an operation raised that the scenario does not expect.
     """
-    return run_with(open_real_driver, scenario, schedule)
+    return run_planted(_sound, scenario, schedule)
 
 
-def run_with(open_driver: Callable[..., Any], scenario: Scenario, schedule: Schedule) -> Run:
-    """As `run_schedule`, on connections of the opener's."""
-    runner = _Runner(open_driver, scenario, schedule)
+def _sound(driver: WatchedDriver) -> Any:
+    return driver
+
+
+def run_planted(
+    plant: Callable[[WatchedDriver], Any], scenario: Scenario, schedule: Schedule
+) -> Run:
+    """As `run_schedule`, on connections that `plant` has put something wrong into."""
+    runner = _Runner(plant, scenario, schedule)
     try:
         return runner.run()
     except BaseException as error:
@@ -68,18 +70,20 @@ class _Runner:
     """One run."""
 
     def __init__(
-        self, open_driver: Callable[..., Any], scenario: Scenario, schedule: Schedule
+        self, plant: Callable[[WatchedDriver], Any], scenario: Scenario, schedule: Schedule
     ) -> None:
         self._scenario = scenario
         self._schedule = schedule
+        self._everything = trio.CancelScope()
         self._conductor = Conductor(schedule.switches)
         self._conductor.index_of = self._index_of
-        self._conductor.on_stuck = self._stuck
+        self._conductor.describe = self._describe
+        self._conductor.on_failure = self._everything.cancel
         self._journal = Journal(self._conductor)
         self._faults = Faults()
-        opener: Any = stepped_opener(open_driver, self._conductor, self._journal, self._faults)
+        opener = stepped_opener(self._conductor, self._journal, self._faults)
         self._parts = Parts(
-            open_driver=opener,
+            open_driver=lambda *args, **more: plant(opener(*args, **more)),
             equip=self._conductor.equip,
             run_thread=self._conductor.run_thread,
         )
@@ -87,8 +91,6 @@ class _Runner:
         self._doing: dict[int, str] = {}  # what each task does now, for `StuckError`
         self._calls: list[Done] = []
         self._unexpected: list[BaseException] = []
-        self._stuck_at: str | None = None
-        self._everything = trio.CancelScope()
 
     def story(self) -> str:
         """What happened, and how to repeat it."""
@@ -109,10 +111,8 @@ class _Runner:
                         clock=self._conductor.clock,
                         instruments=[self._conductor],
                     )
-            except trio.TrioInternalError:
-                if self._conductor.failure is not None:
-                    raise self._conductor.failure from None
-                raise
+            except trio.TrioInternalError as error:
+                raise self._conductor.failure or error from None
             finally:
                 self._conductor.unwind()
         return self._run()
@@ -151,8 +151,8 @@ class _Runner:
         self._raise_unexpected()
 
     def _raise_unexpected(self) -> None:
-        if self._stuck_at is not None:
-            raise StuckError(self._stuck_at)
+        if self._conductor.failure is not None:
+            raise self._conductor.failure
         if self._unexpected:
             raise self._unexpected[0]
 
@@ -192,10 +192,10 @@ class _Runner:
             self._journal.note(f"{operation!r}", index)
             self._doing[index] = f"{step!r}"
             started = conductor.moves
-            if isinstance(step, Cancelled):
+            if isinstance(step, Cancelled) and step.after:
                 conductor.after_moves(step.after, cancel)
-                if not step.after:
-                    cancel()
+            elif isinstance(step, Cancelled):
+                cancel()
             elif isinstance(step, Deadline):
                 scope.deadline = conductor.clock.now + step.seconds
             value, error = None, None
@@ -244,10 +244,6 @@ class _Runner:
             task = None if nursery is None else nursery.parent_task
         return None
 
-    def _stuck(self) -> None:
+    def _describe(self) -> str:
         doing = "".join(f"\n  task {index}: {what}" for index, what in sorted(self._doing.items()))
-        self._stuck_at = (
-            "The schedule is stuck: nothing can run, and for a quarter of an hour of its clock"
-            f" nothing has.{doing or ' No task is left: prepare or check waits.'}"
-        )
-        self._everything.cancel()
+        return doing or " No task is left: `prepare` or `check` waits."

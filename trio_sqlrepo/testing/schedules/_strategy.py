@@ -26,8 +26,8 @@ _POSSIBLE: Final[dict[Failure, tuple[At, ...]]] = {
 }
 _SECONDS: Final = (0.001, 0.01, 0.1)  # around what the pool's own watches sleep
 _MOST_MOVES: Final = 40  # after which a call may be cancelled; a write takes a dozen
-_LONGEST_GAP: Final = 12  # decisions between two switches
-_MOST_CHOICES: Final = 5
+_LONGEST_GAP: Final = 5  # decisions between two switches
+_MOST_CHOICES: Final = 4
 
 
 def call(method: Callable[..., Awaitable[Any]], /, **arguments: Any) -> st.SearchStrategy[Call]:
@@ -41,7 +41,16 @@ def call(method: Callable[..., Awaitable[Any]], /, **arguments: Any) -> st.Searc
         name: value if isinstance(value, st.SearchStrategy) else st.just(value)
         for name, value in arguments.items()
     }
-    return st.builds(Call, st.just(method), **drawn)
+    return _calls(method, drawn)
+
+
+@st.composite  # and not `builds`, of which Hypothesis would print `Call(deposit, ...)`
+def _calls(
+    draw: st.DrawFn,
+    method: Callable[..., Awaitable[Any]],
+    arguments: dict[str, st.SearchStrategy[Any]],
+) -> Call:
+    return Call(method, **{name: draw(value) for name, value in arguments.items()})
 
 
 def faults(*failures: Failure, lane: Lane | None = None, nth: int = 3) -> st.SearchStrategy[Fault]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, final
 
+from trio_sqlrepo._sqlite import open_driver
 from trio_sqlrepo.testing.faults._driver import Call, WatchedDriver, watched_opener
 from trio_sqlrepo.testing.schedules._baton import this_thread
 from trio_sqlrepo.testing.schedules._record import Event
@@ -75,14 +76,11 @@ class Stops:
 
 
 def stepped_opener(
-    open_driver: Callable[..., SqliteDriver],
-    conductor: Conductor,
-    journal: Journal,
-    faults: Faults,
+    conductor: Conductor, journal: Journal, faults: Faults
 ) -> Callable[..., WatchedDriver]:
     """An opener whose connections stop at each of their calls, and meet faults."""
 
-    def open_stepped(path: str, config: object, role: Any, **more: Any) -> SqliteDriver:
+    def open_stepped(path: str, config: Any, role: Any, **more: Any) -> SqliteDriver:
         give_up: Callable[[], bool] = more.pop("give_up")
 
         def ask() -> bool:
