@@ -39,9 +39,14 @@ class Call:
 
     at: At
     lane: Lane
-    query: str | None = None  # of a declared query: "Accounts.deposit"
+    query: str | None = None  # a declared query, "Accounts.deposit"; or the SQL given to `execute`
     writes: bool = False
     what: str = ""  # more exactly than `at`: "release", "begin_read"; the path that is opened
+
+    @property
+    def subject(self) -> dict[str, str | None]:
+        """What an error of it is about, as `Link.converted` takes it."""
+        return {"sql" if self.at == "execute" else "name": self.query}
 
 
 class Watch(Protocol):
@@ -109,7 +114,7 @@ class WatchedDriver:
     def execute(
         self, sql: str, parameters: Sequence[SqlValue] | Mapping[str, SqlValue] = ()
     ) -> list[Row]:
-        call = Call("execute", self.lane, None, not self.real.is_read_only(sql), "execute")
+        call = Call("execute", self.lane, sql, not self.real.is_read_only(sql), "execute")
         rows: list[Row] = self._watched(call, self.real.execute, sql, parameters)
         return rows
 
@@ -176,7 +181,7 @@ class WatchedDriver:
 
     def _stop_if_interrupted(self, call: Call) -> None:
         if self.interrupted and call.at in _STATEMENTS:
-            raise _sqlite.interruption(self.real, call.query, writes=call.writes)
+            raise _sqlite.interruption(self.real, **call.subject, writes=call.writes)
 
 
 def _as_it_is(ask: Callable[[], bool]) -> Callable[[], bool]:

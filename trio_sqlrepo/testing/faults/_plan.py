@@ -51,7 +51,7 @@ class Fault:
             leave something behind), `"savepoint"` (opening, keeping or undoing one), `"probe"`.
         nth: which of the calls that fit, from 1, counted from when the fault was armed.
         lane: only connections of this kind.
-        query: only this declared query, as `"Accounts.deposit"`.
+        query: only this declared query, as `"Accounts.deposit"`, or this SQL given to `execute`.
         times: how many calls in a row meet it from the n-th on; `math.inf` for all.
         applied: of a COMMIT whose outcome is unknown: it is on the disk all the same.
         seconds: how long a slow call takes. Infinite: until `Faults.release`, or its end by
@@ -103,7 +103,7 @@ class Fired:
 
     fault: Fault
     lane: Lane
-    query: str | None  # the declared query, if the call ran one
+    query: str | None  # the declared query, or the SQL given to `execute`
 
 
 @attrs.define(eq=False)
@@ -213,7 +213,7 @@ class Faults:
         if call.at == "commit":
             code = _sqlite.IOERR_FSYNC if fault.failure == "ioerr" else code
             return _sqlite.commit_error(driver.real, code, applied=fault.applied)
-        return _sqlite.statement_error(driver.real, code, call.query)
+        return _sqlite.statement_error(driver.real, code, **call.subject)
 
     @staticmethod
     def _end(fault: Fault, driver: WatchedDriver | None, call: Call) -> BaseException:
@@ -226,7 +226,7 @@ class Faults:
         driver.doom = doom
         if call.at == "commit":
             return _sqlite.commit_error(driver.real, _sqlite.NOMEM, applied=fault.applied)
-        return _sqlite.statement_error(driver.real, _sqlite.NOMEM, call.query)
+        return _sqlite.statement_error(driver.real, _sqlite.NOMEM, **call.subject)
 
     def _wait(self, driver: WatchedDriver | None, seconds: float) -> None:
         waited = 0.0

@@ -31,18 +31,22 @@ _ENDING: Final = frozenset({IOERR, FULL, NOMEM})  # what ends an open transactio
 _PRIMARY: Final = 0xFF
 
 
-def interruption(driver: SqliteDriver, query: str | None, *, writes: bool) -> BaseException:
+def interruption(
+    driver: SqliteDriver, *, writes: bool, name: str | None = None, sql: str | None = None
+) -> BaseException:
     """What an interrupted statement raises; a write has ended its transaction."""
     if writes:
         _end_transaction(driver)
-    return driver._link.converted(codes.injected(INTERRUPT), name=query)
+    return driver._link.converted(codes.injected(INTERRUPT), name=name, sql=sql)
 
 
-def statement_error(driver: SqliteDriver, code: int, query: str | None) -> BaseException:
+def statement_error(
+    driver: SqliteDriver, code: int, *, name: str | None = None, sql: str | None = None
+) -> BaseException:
     """What a statement, or a BEGIN, raises that meets this code."""
     if code & _PRIMARY in _ENDING:
         _end_transaction(driver)
-    return driver._link.converted(codes.injected(code), name=query)
+    return driver._link.converted(codes.injected(code), name=name, sql=sql)
 
 
 def commit_error(driver: SqliteDriver, code: int, *, applied: bool) -> BaseException:

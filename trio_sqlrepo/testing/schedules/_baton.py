@@ -80,7 +80,7 @@ class SteppedThread:
         if not self._stopped.acquire(timeout=PATIENCE):
             self.hung = True
             raise TimeoutError(
-                f"The thread of {self.name} ran for {PATIENCE:.0f} s without coming to a stop:"
+                f"The thread of {self.name} did not come to a stop in {PATIENCE:g} s:"
                 f" {self.worker!r}. A statement or function of it does not end."
             )
         if self.done:
