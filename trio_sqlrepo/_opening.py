@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Final, final
 
@@ -26,13 +26,13 @@ from trio_sqlrepo._repository import Repository
 from trio_sqlrepo._sqlite import FileIdentity, SqliteDriver, open_driver
 from trio_sqlrepo._worker.commit import Writer
 from trio_sqlrepo._worker.reader import Reader
+from trio_sqlrepo._worker.thread import Worker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable
 
     from trio_sqlrepo._base.driver import Driver
     from trio_sqlrepo._data.migrate import MigrationSource
-    from trio_sqlrepo._worker.thread import Worker
 
 MEMORY: Final = ":memory:"
 _POOL: Final = PoolConfig()
@@ -83,6 +83,9 @@ class Parts:
     """What a database is built of. The test kit puts its own in their place."""
 
     open_driver: Callable[..., SqliteDriver] = open_driver
+    # Called with each worker before its thread starts: may give it another signal and clock.
+    equip: Callable[[Worker], object] | None = None
+    run_thread: Callable[..., Awaitable[object]] | None = None  # for trio.to_thread.run_sync
 
 
 def _expect(name: str, value: object, kind: type) -> None:
@@ -120,18 +123,26 @@ async def open_of_parts(  # noqa: PLR0917  # open_database's own, in its order
     guard(pool)
 
     def make_worker(lane: Lane, worker_name: str) -> Worker:
+        worker: Worker
         if lane is readers:
-            return Reader(worker_name, opener.open_reader, lane, pool.post)
-        return Writer(
-            worker_name, opener.open_writer, lane, pool.post,
-            group_commit=config.group_commit,
-        )  # fmt: skip
+            worker = Reader(worker_name, opener.open_reader, lane, pool.post)
+        else:
+            worker = Writer(
+                worker_name, opener.open_writer, lane, pool.post,
+                group_commit=config.group_commit,
+            )  # fmt: skip
+        if parts.equip is not None:
+            parts.equip(worker)
+        return worker
 
     raised: BaseException | None = None
     try:
         async with trio.open_nursery(strict_exception_groups=True) as nursery:
             pool.now = trio.lowlevel.current_clock().current_time
-            supervisor = Supervisor(pool, nursery, make_worker, renewable=name != MEMORY)
+            supervisor = Supervisor(
+                pool, nursery, make_worker,
+                renewable=name != MEMORY, run_thread=parts.run_thread,
+            )  # fmt: skip
             supervisor.start()
             try:
                 await supervisor.open(writers, 1)  # migrates and checks before all others

@@ -34,7 +34,9 @@ class Desk:
         self.worker = make("worker 1", self._open, self.inbox, self.messages.append)
         self._numbers = itertools.count(1)
         self.worker.driver = self.driver = FakeDriver(file)
-        self.worker.hands = Hands(self.driver, self.worker.ticket, self.worker.tally)
+        self.worker.hands = Hands(
+            self.driver, self.worker.ticket, self.worker.tally, self.worker.clock
+        )
         self.driver.give_up = self.worker._give_up
         self.worker.tally.make_room(1)
         if woken:

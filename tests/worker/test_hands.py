@@ -8,14 +8,13 @@ import pytest
 from tests.fake_driver import Act, FakeDriver, FakeFile, Play, call, statement
 from trio_sqlrepo._base.driver import Interrupted
 from trio_sqlrepo._base.job import Statement
-from trio_sqlrepo._worker import hands as module
 from trio_sqlrepo._worker.hands import Hands
 from trio_sqlrepo._worker.record import Tally
 from trio_sqlrepo._worker.ticket import Ticket
 
 
 class Clock:
-    """What `perf_counter` gives: a second later each time."""
+    """What shows a second later each time."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -26,13 +25,12 @@ class Clock:
 
 
 @pytest.fixture
-def hands(monkeypatch: pytest.MonkeyPatch) -> Hands:
-    monkeypatch.setattr(module, "perf_counter", Clock())
+def hands() -> Hands:
     driver = FakeDriver(FakeFile())
     tally = Tally()
     tally.make_room(1)
     driver.begin_write()
-    return Hands(driver, Ticket(driver.abort), tally)
+    return Hands(driver, Ticket(driver.abort), tally, Clock())
 
 
 Run = Callable[[Hands, Statement, Act], Any]
@@ -83,15 +81,15 @@ def test_counts_errors_of_the_engine_and_of_the_mapping(hands: Hands, run: Run) 
 
 
 @both_ways
-def test_measures_each_call(hands: Hands, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_measures_each_call(hands: Hands, run: Run) -> None:
     query = statement("s")
     record = hands.tally.statements[0]
     run(hands, query, Act())
     assert (record.total_seconds, record.max_seconds) == (1.0, 1.0)
-    monkeypatch.setattr(module, "perf_counter", iter([0.0, 5.0]).__next__)
+    hands.clock = iter([0.0, 5.0]).__next__
     run(hands, query, Act())
     assert (record.total_seconds, record.max_seconds) == (6.0, 5.0)
-    monkeypatch.setattr(module, "perf_counter", iter([0.0, 2.0]).__next__)
+    hands.clock = iter([0.0, 2.0]).__next__
     run(hands, query, Act())
     assert (record.total_seconds, record.max_seconds) == (8.0, 5.0)
 

@@ -12,8 +12,8 @@ from tests.worker.support import Desk, reader_desk
 from trio_sqlrepo._base.driver import Interrupted
 from trio_sqlrepo._base.errors import SqlError
 from trio_sqlrepo._base.job import Job, Kind, Stopped
-from trio_sqlrepo._worker import hands, thread
 from trio_sqlrepo._worker import reader as module
+from trio_sqlrepo._worker import thread
 from trio_sqlrepo._worker.thread import FLUSH_EVERY, SLOW, Event
 
 
@@ -63,8 +63,7 @@ def test_results_go_back_while_more_work_waits_once_they_are_old(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = 100.0
-    for where in (hands, thread, module):
-        monkeypatch.setattr(where, "perf_counter", lambda: now)
+    monkeypatch.setattr(thread, "perf_counter", lambda: now)
 
     def pass_time() -> None:
         nonlocal now

@@ -46,12 +46,14 @@ class Supervisor:
         make_worker: Callable[[Lane, str], Worker],
         *,
         renewable: bool,
+        run_thread: Callable[..., Awaitable[object]] | None = None,
     ) -> None:
         self._pool = pool
         self._nursery = nursery
         self._make_worker = make_worker
         # A :memory: connection is the database: it is never renewed, and its loss is the end.
         self._renewable = renewable
+        self._run_thread = run_thread  # instead of trio.to_thread.run_sync
         # Pinned threads must not take the tokens of trio's default limiter (40 of them).
         self._limiter = trio.CapacityLimiter(math.inf)
         self._hosts: dict[Worker, trio.CancelScope] = {}
@@ -118,7 +120,8 @@ class Supervisor:
         """Hold the thread for its whole life. Cancelled only to abandon it."""
         try:
             with scope:
-                await trio.to_thread.run_sync(
+                run_thread = self._run_thread or trio.to_thread.run_sync
+                await run_thread(
                     worker.main,
                     abandon_on_cancel=True,
                     limiter=self._limiter,

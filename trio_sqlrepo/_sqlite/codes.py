@@ -150,6 +150,14 @@ class Report:
         return error
 
 
+def injected(code: int) -> apsw.Error:
+    """Make the exception that apsw raises for a result code, plain or extended. For tests."""
+    error = apsw.exception_for(code)
+    assert isinstance(error, apsw.Error)
+    error.args = ("injected by a test",)
+    return error
+
+
 def converted(
     report: Report,
     *,

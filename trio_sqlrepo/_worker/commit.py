@@ -16,7 +16,6 @@ Writes that wait together share one transaction and one fsync. What each call is
 from __future__ import annotations
 
 import copy
-from time import perf_counter
 from typing import Any, Final, final
 
 from trio_sqlrepo._base.driver import Interrupted, Verdict
@@ -62,7 +61,7 @@ class Writer(Worker):
         job = self._peek() if self._wakes_seen else None
         if job is None:
             return False
-        started = perf_counter()
+        started = self.clock()
         if not job.writes:
             if self._take_next(job):
                 self._serve_read(job)
@@ -73,7 +72,7 @@ class Writer(Worker):
         else:
             self._serve_alone()
         if job.kind is not Kind.LEASE:
-            self.tally.busy_seconds += perf_counter() - started
+            self.tally.busy_seconds += self.clock() - started
         if self._finished:
             # At once: whoever waits for a write may be about to send the next one.
             self._send(Event.NEWS)
@@ -224,13 +223,13 @@ class Writer(Worker):
         if not self._begin():
             return
         members: list[Job] = []
-        oldest = perf_counter()
+        oldest = self.clock()
         intact = True
         while intact and len(members) < self._group_commit:
             job = self._peek()
             if job is None or job.kind not in _GROUPED or not job.writes:
                 break
-            if members and (self._cost(job) > _SLOW_WRITE or perf_counter() - oldest > _OLD):
+            if members and (self._cost(job) > _SLOW_WRITE or self.clock() - oldest > _OLD):
                 break
             if self._take_next(job):
                 members.append(job)
@@ -272,12 +271,12 @@ class Writer(Worker):
         if job.kind is _CALL:
             self._call(job, statement)  # type: ignore[arg-type]  # a call has one
         else:
-            started = perf_counter()
+            started = self.clock()
             self._run(job)
             if job.kind is Kind.BODY:
                 self._ran_body = True
                 before = self._body_costs.get(job.label, 0.0)
-                self._body_costs[job.label] = before + (perf_counter() - started - before) / 4
+                self._body_costs[job.label] = before + (self.clock() - started - before) / 4
         if job.error is not None:
             self._judge(job.error)
         if self._retire is not None or not driver.in_transaction:

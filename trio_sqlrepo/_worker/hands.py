@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, final
 from trio_sqlrepo._base.driver import Interrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from trio_sqlrepo._base.driver import Driver
     from trio_sqlrepo._base.job import Parameters, Statement
@@ -26,13 +26,20 @@ _DEARER = 0.02
 class Hands:
     """What a job may use of its worker. Worker thread only."""
 
-    __slots__ = ("driver", "ended", "seconds", "tally", "ticket")
+    __slots__ = ("clock", "driver", "ended", "seconds", "tally", "ticket")
 
-    def __init__(self, driver: Driver, ticket: Ticket, tally: Tally) -> None:
+    def __init__(
+        self,
+        driver: Driver,
+        ticket: Ticket,
+        tally: Tally,
+        clock: Callable[[], float] = perf_counter,
+    ) -> None:
+        self.clock = clock
         self.driver = driver
         self.ticket = ticket
         self.tally = tally
-        self.ended = 0.0  # perf_counter() at the end of the last `call`
+        self.ended = 0.0  # by the clock, at the end of the last `call`
         self.seconds = 0.0  # what it took
 
     def check(self) -> None:
@@ -49,7 +56,8 @@ class Hands:
     def call(self, statement: Statement, parameters: Parameters) -> Any:
         """Run a declared query once; give what the call returns."""
         record = self.tally.statements[statement.number]
-        started = perf_counter()
+        clock = self.clock
+        started = clock()
         try:
             result = self.driver.run(statement, parameters)
             record.rows += len(result) if statement.build is not None else result
@@ -59,7 +67,7 @@ class Hands:
             record.errors += 1
             raise
         finally:
-            self.ended = ended = perf_counter()
+            self.ended = ended = clock()
             self.seconds = seconds = ended - started
             record.calls += 1
             record.total_seconds += seconds
@@ -72,7 +80,7 @@ class Hands:
     def call_many(self, statement: Statement, batch: Sequence[Parameters]) -> Any:
         """Run a declared query once for each element; give what the call returns."""
         record = self.tally.statements[statement.number]
-        started = perf_counter()
+        started = self.clock()
         try:
             result = self.driver.run_many(statement, batch)
             record.rows += len(result) if statement.build is not None else result
@@ -81,7 +89,7 @@ class Hands:
             record.errors += 1
             raise
         finally:
-            seconds = perf_counter() - started
+            seconds = self.clock() - started
             record.calls += 1
             record.total_seconds += seconds
             record.max_seconds = max(record.max_seconds, seconds)

@@ -9,7 +9,6 @@ ends before any result is sent: a thread that rests, lends itself or runs a slow
 
 from __future__ import annotations
 
-from time import perf_counter
 from typing import TYPE_CHECKING, Final, final
 
 from trio_sqlrepo._base.job import Kind, Stopped
@@ -115,7 +114,7 @@ class Reader(Worker):
             self._send(Event.HELP)
         elif self._finished:
             self._send(Event.NEWS)
-        started = perf_counter()
+        started = self.clock()
         if job.kind is Kind.LEASE:
             self._lend(job)
         else:
@@ -125,7 +124,7 @@ class Reader(Worker):
             else:
                 self._read(job)
             self._settle(job)
-            self.tally.busy_seconds += perf_counter() - started
+            self.tally.busy_seconds += self.clock() - started
         self.slow = False
         if self.inbox.queue:
             self._send(Event.NEWS)

@@ -91,6 +91,7 @@ class Worker:
         self.inbox = inbox
         self._post = post
         self.signal = Signal(blocking=True)
+        self.clock: Callable[[], float] = perf_counter  # what the thread measures its work by
         self.mailbox: deque[Job] = deque()  # the loop appends, the thread pops
         self.tally = Tally()
         self.driver: Driver | None = None  # worker thread; `abort` through the ticket
@@ -100,7 +101,7 @@ class Worker:
         self.stopping = False  # the loop sets it: end now, statements are being interrupted
         self._wakes_seen = 0  # worker thread
         self._finished: list[Job] = []  # worker thread: results in hand
-        self._flushed = 0.0  # worker thread: perf_counter() of the last message
+        self._flushed = 0.0  # worker thread: when the last message went, by the clock
         self._retire: BaseException | None = None  # worker thread: why the connection must go
 
         # Loop thread only, kept here for the lane and the supervisor.
@@ -153,7 +154,7 @@ class Worker:
         try:
             driver = self._open_driver(self)
             driver.give_up = self._give_up
-            self.hands = Hands(driver, self.ticket, self.tally)
+            self.hands = Hands(driver, self.ticket, self.tally, self.clock)
             self._send(Event.OPENED)
             # A lease in the mailbox was handed over before the worker was told to leave.
             while not (self.stopping or self._retire or (self.leaving and not self.mailbox)):
@@ -175,7 +176,7 @@ class Worker:
         raise NotImplementedError
 
     def _send(self, event: Event) -> None:
-        self._flushed = perf_counter()
+        self._flushed = self.clock()
         self._post(Message(self, self._take_finished(), event, self._wakes_seen, self._retire))
         self.ticket.committing = False  # whatever was committed has been told
 
@@ -349,9 +350,9 @@ class Worker:
                 continue
             if not self._claim(job):
                 continue
-            started = perf_counter()
+            started = self.clock()
             self._obey(job)
-            self.tally.busy_seconds += perf_counter() - started
+            self.tally.busy_seconds += self.clock() - started
             released = job.kind is Kind.RELEASE
             if released:
                 # Before the answer: whoever gets it finds the connection checked in.
