@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -282,12 +283,15 @@ async def test_a_slow_statement_is_interrupted_as_sqlite_would_do_it(db_path: Pa
     async with a_bank(faults, db_path) as database:
         accounts = Accounts(database)
         await accounts.open(1, 10)
-        for call in (lambda: accounts.add(1, 5), lambda: accounts.balance(1)):
-            faults.arm(Fault("slow", at="run"))
+        calls: dict[str, Callable[[], Awaitable[int]]] = {
+            "Accounts.add": lambda: accounts.add(1, 5),
+            "Accounts.balance": lambda: accounts.balance(1),
+        }
+        for query, call in calls.items():
+            faults.arm(Fault("slow", at="run", query=query))
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(call)
-                fired = len(faults.fired)
-                await until(lambda fired=fired: len(faults.fired) > fired)
+                await until(lambda: not faults.unfired)
                 await wait_all_tasks_blocked()
                 nursery.cancel_scope.cancel()
         assert await accounts.balance(1) == 10
