@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import attrs
@@ -23,9 +24,18 @@ SCHEMA = "CREATE TABLE account (id INTEGER PRIMARY KEY, balance INTEGER NOT NULL
 START = 100  # what each of the two accounts holds
 
 
+@attrs.frozen
+class Opening:
+    id: int
+    balance: int
+
+
 class Accounts(Repository):
     @query("INSERT INTO account (id, balance) VALUES (:id, :balance)")
     async def open(self, id: int, balance: int) -> None: ...
+
+    @query("INSERT INTO account (id, balance) VALUES (:id, :balance)")
+    async def open_all(self, openings: Iterable[Opening]) -> RowCount: ...
 
     @query("SELECT balance FROM account WHERE id = :id")
     async def balance(self, id: int) -> int: ...

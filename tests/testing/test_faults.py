@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from functools import partial
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -284,20 +284,20 @@ async def test_a_slow_statement_goes_on_when_released(db_path: Path) -> None:
         assert await accounts.balance(1) == 15
 
 
-def _more_fired(faults: Faults, before: int) -> bool:
-    return len(faults.fired) > before
-
-
 async def test_a_slow_statement_is_interrupted_as_sqlite_would_do_it(db_path: Path) -> None:
     faults = Faults()
     async with a_bank(faults, db_path) as database:
         accounts = Accounts(database)
         await accounts.open(1, 10)
-        for call in (lambda: accounts.add(1, 5), lambda: accounts.balance(1)):
-            faults.arm(Fault("slow", at="run"))
+        calls: dict[str, Callable[[], Awaitable[int]]] = {
+            "Accounts.add": lambda: accounts.add(1, 5),
+            "Accounts.balance": lambda: accounts.balance(1),
+        }
+        for query, call in calls.items():
+            faults.arm(Fault("slow", at="run", query=query))
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(call)
-                await until(partial(_more_fired, faults, len(faults.fired)))
+                await until(lambda: not faults.unfired)
                 await wait_all_tasks_blocked()
                 nursery.cancel_scope.cancel()
         assert await accounts.balance(1) == 10

@@ -25,7 +25,7 @@ _POSSIBLE: Final[dict[Failure, tuple[At, ...]]] = {
     "death": ("run", "commit"),
 }
 _SECONDS: Final = (0.001, 0.01, 0.1)  # around what the pool's own watches sleep
-_MOST_MOVES: Final = 40  # after which a call may be cancelled; a write takes a dozen
+_MOST_MOVES: Final = 30  # after which a call may be cancelled; a write takes a dozen
 _LONGEST_GAP: Final = 5  # decisions between two switches
 _MOST_CHOICES: Final = 4
 
