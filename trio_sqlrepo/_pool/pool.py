@@ -8,7 +8,7 @@ Cancellation:
 
 - not claimed yet: the loop claims it itself; nothing ran; the task gets `Cancelled` at once.
 - claimed: the loop sets `cancelled` and interrupts; the task stays suspended until the thread
-  has let go. If the thread says it stopped, the task gets `Cancelled`; if the job had ended
+  has let go (of a read that runs no more, it has). If the thread says it stopped, the task gets `Cancelled`; if the job had ended
   before, the task gets its result as if it had not been cancelled.
 """
 
@@ -196,5 +196,8 @@ class Pool(Hub):
         if self.withdraw(job, lane) or self.state is State.FORKED:
             return Abort.SUCCEEDED  # in a forked child there is no thread that could answer
         job.raise_cancel = raise_cancel
-        self.interrupt(job)
+        if not self.interrupt(job) and job.views:
+            # A read that has ended: its result may lie behind one that is slow.
+            self.drop(job)
+            return Abort.SUCCEEDED
         return Abort.FAILED
