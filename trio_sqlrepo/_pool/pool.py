@@ -115,7 +115,8 @@ class Pool(Hub):
                 and not self.withdraw(job, lane)
                 and self.state is not State.FORKED
             ):
-                self.interrupt(job)
+                if not self.interrupt(job):
+                    self.drop(job)  # as in `_abort`
                 with trio.CancelScope(shield=True):
                     while job.task is not None:
                         await self._hear_lone()
