@@ -324,6 +324,32 @@ async def test_of_several_repositories_the_one_that_was_called_is_named(db: Data
         await Others(db, session).write()
 
 
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("savepoint", "move what it is for into another @transaction body"),
+        ("rollback", "raise an exception"),
+        ("transaction", "the body is one"),
+        ("snapshot", "the body sees one state"),
+        ("read", r"use execute\(\), or run the function"),
+        ("write", r"use execute\(\), or run the function"),
+    ],
+)
+async def test_what_a_session_of_the_loop_has(db: Database, name: str, says: str) -> None:
+    async def foreign(body: Any) -> None:
+        assert not hasattr(body.session, "nothing")
+        with pytest.raises(AttributeError, match="'BodySession' object has no attribute 'other'"):
+            _ = body.session.other
+        getattr(body.session, name)()
+
+    for body in (Others(db, foreign).write, Others(db, foreign).read):
+        with pytest.raises(
+            AttributeError, match=rf"^self\.session has no {name}\(\) in a body: {says}"
+        ):
+            await body()
+    assert await Notes(db).bodies() == []
+
+
 async def test_the_advice_is_good(db: Database) -> None:
     async def use(body: Any) -> None:
         await body.notes.using(body.session).put("", "by the other")
