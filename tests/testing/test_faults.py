@@ -13,7 +13,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from tests.pool.house import until
-from tests.testing.bank import SCHEMA, Accounts
+from tests.testing.bank import SCHEMA, Accounts, Opening
 from trio_sqlrepo import (
     Database,
     DatabaseCorrupt,
@@ -430,3 +430,21 @@ def test_its_repr_makes_it_again() -> None:
 def test_a_wrong_fault_is_refused(wrong: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message.replace("hungr", "hunger")):
         Fault(**wrong)
+
+
+def test_what_is_not_watched_is_the_real_drivers(tmp_path: Path) -> None:
+    driver = opened(tmp_path / "a.db")
+    driver.give_up = bool
+    assert driver.give_up is driver.real.give_up is bool
+    assert driver.path == driver.real.path
+    driver.close()
+
+
+async def test_a_batch_meets_faults_as_a_call_does(db_path: Path) -> None:
+    faults = Faults()
+    async with a_bank(faults, db_path) as database:
+        faults.arm(Fault("full", at="run", query="Accounts.open_all", times=2))
+        with pytest.raises(DiskFull):
+            await Accounts(database).open_all([Opening(1, 1), Opening(2, 2)])
+        faults.check()
+        assert await Accounts(database).open_all([Opening(1, 1), Opening(2, 2)]) == 2

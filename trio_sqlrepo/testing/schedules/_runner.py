@@ -166,13 +166,15 @@ class _Runner:
         try:
             async with trio.open_nursery() as nursery:
                 for index, steps in enumerate(self._schedule.tasks):
+                    before = nursery.child_tasks
                     nursery.start_soon(self._task, database, index, steps, name=f"task {index}")
+                    # Known before its first step, so that the schedule orders that too.
+                    self._indexes |= dict.fromkeys(nursery.child_tasks - before, index)
         finally:
             self._conductor.armed = False
             self._faults.disarm()
 
     async def _task(self, database: Database, index: int, steps: tuple[Step, ...]) -> None:
-        self._indexes[trio.lowlevel.current_task()] = index
         for step in steps:
             await self._step(database, index, step)
         self._doing.pop(index, None)
