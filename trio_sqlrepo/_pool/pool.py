@@ -8,8 +8,8 @@ Cancellation:
 
 - not claimed yet: the loop claims it itself; nothing ran; the task gets `Cancelled` at once.
 - claimed: the loop sets `cancelled` and interrupts; the task stays suspended until the thread
-  has let go (of a read that runs no more, it has). If the thread says it stopped, the task gets `Cancelled`; if the job had ended
-  before, the task gets its result as if it had not been cancelled.
+  has let go (of a read that runs no more, it has). If the thread says it stopped, the task gets
+  `Cancelled`; if the job had ended before, its result as if it had not been cancelled.
 """
 
 from __future__ import annotations
