@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 import attrs
 
-from trio_sqlrepo._base.driver import Interrupted, Verdict
+from trio_sqlrepo._base.driver import Checkpoint, Interrupted, Verdict
 from trio_sqlrepo._base.errors import (
     DatabaseLocked,
     DatabaseReplaced,
@@ -91,6 +91,10 @@ class FakeFile:
         self.open_errors: deque[BaseException] = deque()  # the next attempts to open it meet these
         self.drivers: list[FakeDriver] = []
         self.writing: FakeDriver | None = None
+        self.checkpoints: deque[Play | None] = deque()  # what the next ones do
+        self.checkpoint_log: list[str] = []  # of all connections, in order
+        self.optimizing = Play(Act())
+        self.frames_per_commit = 0
 
 
 class FakeDriver:
@@ -115,6 +119,8 @@ class FakeDriver:
         self.aborts = 0  # that met a statement
         self.aborted = False
         self.closed = False
+        self.wal_frames = 0
+        self.wal_frame_bytes = 4096 + 24
         self._running: Statement | str | None = None
         self._lock = threading.Lock()
         self._rows: list[str] | None = None  # of the open transaction
@@ -254,6 +260,8 @@ class FakeDriver:
             raise error
         self._forget()
         self.file.rows += rows or ()
+        if rows is not None:
+            self.wal_frames += self.file.frames_per_commit
         if self.file.replaced:
             raise DatabaseReplaced("another file")
 
@@ -305,6 +313,25 @@ class FakeDriver:
 
     def probe(self) -> None:
         self.log.append("probe")
+
+    # -- upkeep --------------------------------------------------------------------------------
+
+    def checkpoint(self, *, truncate: bool, patience: float) -> Checkpoint:
+        """As the file's next of `checkpoints` says; otherwise nothing stands in its way."""
+        name = f"TRUNCATE {patience:.3g}" if truncate else "PASSIVE"
+        self.file.checkpoint_log.append(name)
+        play = self.file.checkpoints.popleft() if self.file.checkpoints else None
+        found = None if play is None else self._perform(name, play, writes=False)
+        if found is None:
+            found = (
+                Checkpoint(False, 0, 0) if truncate else Checkpoint(False, *[self.wal_frames] * 2)
+            )
+        if truncate and not found.busy:
+            self.wal_frames = 0
+        return found
+
+    def optimize(self) -> None:
+        self._perform("optimize", self.file.optimizing, writes=False)
 
     # -- the end -------------------------------------------------------------------------------
 

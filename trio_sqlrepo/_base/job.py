@@ -76,6 +76,7 @@ class Kind(enum.Enum):
     FUNCTION = "function"  # Database.read(fn) and Database.write(fn): never grouped or re-run
     LEASE = "lease"  # keeps its worker until it is released
     RELEASE = "release"  # ends the lease it is sent to
+    UPKEEP = "upkeep"  # the pool's own, outside of a transaction: a checkpoint
 
 
 _CALL: Final = Kind.CALL

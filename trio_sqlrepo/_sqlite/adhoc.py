@@ -162,6 +162,8 @@ class AdHoc:
         connection.convert_binding = None
         connection.convert_jsonb = None
         connection.set_busy_handler(link.busy)
+        if link.gauge.frame_bytes:
+            connection.set_wal_hook(link.gauge)
         if connection.authorizer is not link.gate:
             self.dirt = "its authorizer was changed"
         elif (deviation := self._settings.deviation()) is not None:

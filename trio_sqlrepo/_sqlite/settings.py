@@ -85,7 +85,7 @@ class Settings:
 
     def seal(self) -> None:
         """Forbid writes for good, where the connection's role is to read."""
-        if self._role is Role.READER:
+        if self._role.reads_only:
             self._set("query_only", 1)
 
     def deviation(self) -> str | None:
@@ -124,6 +124,8 @@ class Settings:
         yield "recursive_triggers", int(config.recursive_triggers)
         yield "synchronous", _SYNCHRONOUS[config.synchronous]
         yield "journal_size_limit", config.wal_size_limit
+        if self._role is not Role.MIGRATOR:  # which is alone, before there is a governor
+            yield "wal_autocheckpoint", 0  # see `_sqlite.wal`
         if config.temp_store is not None:
             yield "temp_store", _TEMP_STORE[config.temp_store]
         if config.cache_size is not None:
