@@ -194,7 +194,7 @@ def test_a_change_undone_leaves_what_it_says_true(writer: SqliteDriver) -> None:
         writer.rollback()
 
 
-@pytest.mark.parametrize("sql", ["ANALYZE", "VACUUM"])
+@pytest.mark.parametrize("sql", ["ANALYZE", "PRAGMA optimize", "VACUUM"])
 def test_statements_made_stale_by_other_means(writer: SqliteDriver, sql: str) -> None:
     def do() -> None:
         if sql == "VACUUM":
