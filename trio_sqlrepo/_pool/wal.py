@@ -141,6 +141,8 @@ class Governor:
             else:
                 self._failed = False
             pool.writers.checkpoint_at = self._at
+            if self._frames >= self._at and self._frames > self._seen:
+                self._alarm.arm()  # that was while nobody was to be told
 
     # -- numbers -----------------------------------------------------------------------------
 
@@ -182,17 +184,28 @@ class Governor:
         """Do what is due now, and say by `_pause` and `_at` when to look again."""
         if self._frames < self._seen:
             self._seen = 0  # it was started anew
-        near = self._frames >= self._near or self._blocked_by is not None
-        if pool.state is State.OPEN and (near or self._frames - self._seen >= self._step):
-            passive = await self._checkpoint_aside(pool)
-            if self._frames >= self._near or self._blocked_by is not None:
-                await self._cut(pool, passive)
-                return
+        if pool.state is not State.OPEN:
+            self._free(self._next())
+        elif self._is_near:
+            await self._cut(pool, await self._checkpoint_aside(pool))
+        elif self._frames - self._seen < self._step:
+            self._free(self._next())
+        elif await self._checkpoint_aside(pool) is None:
+            self._free(min(self._frames + self._step, self._near))
+        else:
+            self._free(self._next())
+
+    @property
+    def _is_near(self) -> bool:
+        return self._frames >= self._near or self._blocked_by is not None
+
+    def _free(self, at: int) -> None:
+        """Nothing is in the way: rest until the WAL has so many frames."""
         self._looks = 0
-        self._pause, self._at = math.inf, self._next()
+        self._pause, self._at = math.inf, at
 
     async def _checkpoint_aside(self, pool: Pool) -> Checkpoint | None:
-        """Move on without anybody waiting. None: the connection for it is not there."""
+        """Move on without anybody waiting. None: no connection is there, or another is at it."""
         lane = self.lane
         worker = next((worker for worker in lane.workers if not worker.leaving), None)
         if worker is None:
@@ -202,6 +215,8 @@ class Governor:
         work = partial(_checkpoint, truncate=False, patience=0.0)
         job = Job(Kind.UPKEEP, "checkpoint", writes=False, work=work)
         found: Checkpoint = await run_on(pool, worker, job)
+        if found.busy:
+            return None
         self._seen = found.frames
         return found
 
@@ -216,7 +231,7 @@ class Governor:
         work = partial(_checkpoint, truncate=True, patience=patience)
         job = Job(Kind.UPKEEP, "checkpoint", writes=True, work=work)
         found: Checkpoint = await run_on(pool, pool.writers, job, urgent=True)
-        self._seen = found.frames
+        self._seen, self._driver = found.frames, job.worker.driver
         if found.busy:
             self._stuck, self._refused = found.done, trio.current_time()
             self._looks = 0
@@ -229,8 +244,8 @@ class Governor:
             logger.info("the WAL of %s is short again", pool.name)
         self._blocked_by = self._blocked_since = None
         self._warned = False
-        self._doublings = self._looks = 0
-        self._pause, self._at = math.inf, self._next()
+        self._doublings = 0
+        self._free(self._next())
 
     def _has_moved(self, passive: Checkpoint) -> bool:
         return self._stuck < passive.done or 0 < passive.frames == passive.done

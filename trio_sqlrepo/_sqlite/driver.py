@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, final
 
 import apsw
 
-from trio_sqlrepo._base.errors import SqlRepoError
+from trio_sqlrepo._base.errors import DeclarationError, SqlRepoError
 from trio_sqlrepo._sqlite import codes, wal
 from trio_sqlrepo._sqlite.adhoc import AdHoc
 from trio_sqlrepo._sqlite.declared import DeclaredStatements
@@ -241,3 +241,7 @@ class SqliteDriver(DeclaredStatements):
     def optimize(self) -> None:
         """Renew the planner's statistics, unless another process holds the write lock."""
         wal.optimize(self._link, self._transaction)
+        # Whether it found anything to do or not, all that was compiled here is stale. What is
+        # declared is compiled again now and not by a call; what no longer fits, its call will say.
+        with contextlib.suppress(DeclarationError):
+            self.prepare(list(self._kept))

@@ -70,11 +70,11 @@ class Writer(Worker):
             self._serve_alone()
         if job.kind is not Kind.LEASE:
             self.tally.busy_seconds += perf_counter() - started
-        if self._finished:
-            # At once: whoever waits for a write may be about to send the next one.
-            self._send(Event.NEWS)
         if self._driver.wal_frames >= self.inbox.checkpoint_at:
             self._send(Event.WAL)
+        elif self._finished:
+            # At once: whoever waits for a write may be about to send the next one.
+            self._send(Event.NEWS)
         return True
 
     def _give_up(self) -> bool:
