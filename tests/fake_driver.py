@@ -94,7 +94,7 @@ class FakeFile:
         self.checkpoints: deque[Play | None] = deque()  # what the next ones do
         self.checkpoint_log: list[str] = []  # of all connections, in order
         self.optimizing = Play(Act())
-        self.frames_per_commit = 0
+        self.wal_frames = self.frames_per_commit = 0
 
 
 class FakeDriver:
@@ -261,7 +261,8 @@ class FakeDriver:
         self._forget()
         self.file.rows += rows or ()
         if rows is not None:
-            self.wal_frames += self.file.frames_per_commit
+            self.file.wal_frames += self.file.frames_per_commit
+            self.wal_frames = self.file.wal_frames
         if self.file.replaced:
             raise DatabaseReplaced("another file")
 
@@ -318,16 +319,17 @@ class FakeDriver:
 
     def checkpoint(self, *, truncate: bool, patience: float) -> Checkpoint:
         """As the file's next of `checkpoints` says; otherwise nothing stands in its way."""
-        name = f"TRUNCATE {patience:.3g}" if truncate else "PASSIVE"
-        self.file.checkpoint_log.append(name)
-        play = self.file.checkpoints.popleft() if self.file.checkpoints else None
-        found = None if play is None else self._perform(name, play, writes=False)
+        assert not self.in_transaction, "a checkpoint inside a transaction"
+        file = self.file
+        file.checkpoint_log.append(f"TRUNCATE {patience:.3g}" if truncate else "PASSIVE")
+        frames = file.wal_frames  # as it found them
+        play = file.checkpoints.popleft() if file.checkpoints else None
+        found = self._perform("checkpoint", play, writes=False) if play is not None else None
+        if truncate and found is None:
+            self.wal_frames = file.wal_frames = frames = 0
         if found is None:
-            found = (
-                Checkpoint(False, 0, 0) if truncate else Checkpoint(False, *[self.wal_frames] * 2)
-            )
-        if truncate and not found.busy:
-            self.wal_frames = 0
+            found = Checkpoint(busy=False, frames=frames, done=frames)
+        assert isinstance(found, Checkpoint)
         return found
 
     def optimize(self) -> None:

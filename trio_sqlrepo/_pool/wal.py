@@ -57,9 +57,11 @@ _REST: Final = 10
 _GROWTH: Final = 1 / 16
 # Both are doubled each time, so many times, that other readers were in the way.
 _MOST_DOUBLINGS: Final = 3
-# Looks at a WAL that a reader blocks, and attempts after an error. Seconds, doubled each time.
+# Seconds until another look at a WAL that a reader blocks, or a retry after an error; doubled each
+# time.
 _FIRST_PAUSE: Final = 0.05
-_LAST_PAUSE: Final = 1.0
+_LAST_LOOK: Final = 1.0
+_LAST_RETRY: Final = 30.0
 _MOST_LOOKS: Final = 10  # that are counted; without an end the power would overflow
 ANOTHER: Final = "another process"  # reads, as nobody here does
 
@@ -138,10 +140,8 @@ class Governor:
                 await self._look(pool)
             except SqlRepoError as error:  # a later attempt may do better; no call is concerned
                 self._note_failure(pool, error)
-            else:
-                self._failed = False
             pool.writers.checkpoint_at = self._at
-            if self._frames >= self._at and self._frames > self._seen:
+            if pool.state is State.OPEN and self._frames >= self._at and self._has_grown:
                 self._alarm.arm()  # that was while nobody was to be told
 
     # -- numbers -----------------------------------------------------------------------------
@@ -153,6 +153,10 @@ class Governor:
     @property
     def _frames(self) -> int:
         return 0 if self._driver is None else self._driver.wal_frames
+
+    @property
+    def _has_grown(self) -> bool:
+        return self._frames > min(self._seen, self._near - 1)
 
     @property
     def _step(self) -> int:
@@ -193,6 +197,7 @@ class Governor:
         elif await self._checkpoint_aside(pool) is None:
             self._free(min(self._frames + self._step, self._near))
         else:
+            self._looks = 0
             self._free(self._next())
 
     @property
@@ -201,7 +206,6 @@ class Governor:
 
     def _free(self, at: int) -> None:
         """Nothing is in the way: rest until the WAL has so many frames."""
-        self._looks = 0
         self._pause, self._at = math.inf, at
 
     async def _checkpoint_aside(self, pool: Pool) -> Checkpoint | None:
@@ -215,6 +219,7 @@ class Governor:
         work = partial(_checkpoint, truncate=False, patience=0.0)
         job = Job(Kind.UPKEEP, "checkpoint", writes=False, work=work)
         found: Checkpoint = await run_on(pool, worker, job)
+        self._failed = False
         if found.busy:
             return None
         self._seen = found.frames
@@ -224,7 +229,7 @@ class Governor:
         """Empty the WAL in a write turn, unless the reader that blocks it is still there."""
         if self._blocked_by and passive is not None and not self._has_moved(passive):
             self._blame(pool)
-            self._wait_longer()
+            self._wait_longer(_LAST_LOOK)
             return
         reading = oldest_reader(pool)
         patience = _PATIENCE * 2**self._doublings
@@ -232,9 +237,9 @@ class Governor:
         job = Job(Kind.UPKEEP, "checkpoint", writes=True, work=work)
         found: Checkpoint = await run_on(pool, pool.writers, job, urgent=True)
         self._seen, self._driver = found.frames, job.worker.driver
+        self._looks, self._failed = 0, False
         if found.busy:
             self._stuck, self._refused = found.done, trio.current_time()
-            self._looks = 0
             self._blame(pool, reading)
             growth = int(self._limit * _GROWTH * 2**self._doublings)
             self._pause, self._at = patience * _REST, self._frames + growth // self._frame + 1
@@ -250,8 +255,8 @@ class Governor:
     def _has_moved(self, passive: Checkpoint) -> bool:
         return self._stuck < passive.done or 0 < passive.frames == passive.done
 
-    def _wait_longer(self) -> None:
-        self._pause, self._at = min(_FIRST_PAUSE * 2**self._looks, _LAST_PAUSE), NEVER
+    def _wait_longer(self, most: float) -> None:
+        self._pause, self._at = min(_FIRST_PAUSE * 2**self._looks, most), NEVER
         self._looks = min(self._looks + 1, _MOST_LOOKS)
 
     def _note_failure(self, pool: Pool, error: SqlRepoError) -> None:
@@ -259,7 +264,7 @@ class Governor:
         if not self._failed and pool.state is State.OPEN:
             logger.warning("a checkpoint of %s failed: %s", pool.name, error)
         self._failed = True
-        self._wait_longer()
+        self._wait_longer(_LAST_RETRY)
 
     # -- who is to blame ---------------------------------------------------------------------
 
