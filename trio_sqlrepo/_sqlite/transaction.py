@@ -170,9 +170,9 @@ class Transaction:
                 return
         if connection.in_transaction:
             return
-        self._upset_if_schema_changed()
         self.depth = 0
         if self.state not in (State.NONE, State.UNKNOWN):
+            self._upset_if_schema_changed()
             self._move(Event.ROLLED_BACK)
 
     def notice(self) -> None:
