@@ -36,6 +36,7 @@ async def rounds(clock: MockClock, house: House, count: int = 1) -> int:
         clock.jump(QUIET)
         await wait_all_tasks_blocked()
         await until(lambda: not house.pool.outstanding)
+        await wait_all_tasks_blocked()
     return house.file.optimizing.runs
 
 
