@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 import attrs
 
-from trio_sqlrepo._base.driver import Interrupted, Verdict
+from trio_sqlrepo._base.driver import Checkpoint, Interrupted, Verdict
 from trio_sqlrepo._base.errors import (
     DatabaseLocked,
     DatabaseReplaced,
@@ -91,6 +91,10 @@ class FakeFile:
         self.open_errors: deque[BaseException] = deque()  # the next attempts to open it meet these
         self.drivers: list[FakeDriver] = []
         self.writing: FakeDriver | None = None
+        self.checkpoints: deque[Play | None] = deque()  # what the next ones do
+        self.checkpoint_log: list[str] = []  # of all connections, in order
+        self.optimizing = Play(Act())
+        self.wal_frames = self.frames_per_commit = 0
 
 
 class FakeDriver:
@@ -116,6 +120,8 @@ class FakeDriver:
         self.aborts = 0  # that met a statement
         self.aborted = False
         self.closed = False
+        self.wal_frames = 0
+        self.wal_frame_bytes = 4096 + 24
         self._running: Statement | str | None = None
         self._lock = threading.Lock()
         self._rows: list[str] | None = None  # of the open transaction
@@ -255,6 +261,9 @@ class FakeDriver:
             raise error
         self._forget()
         self.file.rows += rows or ()
+        if rows is not None:
+            self.file.wal_frames += self.file.frames_per_commit
+            self.wal_frames = self.file.wal_frames
         if self.file.replaced:
             raise DatabaseReplaced("another file")
 
@@ -306,6 +315,26 @@ class FakeDriver:
 
     def probe(self) -> None:
         self._perform("probe", self.on_probe, writes=False)
+
+    # -- upkeep --------------------------------------------------------------------------------
+
+    def checkpoint(self, *, truncate: bool, patience: float) -> Checkpoint:
+        """As the file's next of `checkpoints` says; otherwise nothing stands in its way."""
+        assert not self.in_transaction, "a checkpoint inside a transaction"
+        file = self.file
+        file.checkpoint_log.append(f"TRUNCATE {patience:.3g}" if truncate else "PASSIVE")
+        frames = file.wal_frames  # as it found them
+        play = file.checkpoints.popleft() if file.checkpoints else None
+        found = self._perform("checkpoint", play, writes=False) if play is not None else None
+        if truncate and found is None:
+            self.wal_frames = file.wal_frames = frames = 0
+        if found is None:
+            found = Checkpoint(busy=False, frames=frames, done=frames)
+        assert isinstance(found, Checkpoint)
+        return found
+
+    def optimize(self) -> None:
+        self._perform("optimize", self.file.optimizing, writes=False)
 
     # -- the end -------------------------------------------------------------------------------
 

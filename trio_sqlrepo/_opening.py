@@ -22,8 +22,10 @@ from trio_sqlrepo._pool.fork import guard
 from trio_sqlrepo._pool.lane import Lane
 from trio_sqlrepo._pool.pool import Pool
 from trio_sqlrepo._pool.supervisor import Supervisor
+from trio_sqlrepo._pool.wal import Governor
 from trio_sqlrepo._repository import Repository
 from trio_sqlrepo._sqlite import FileIdentity, SqliteDriver, open_driver
+from trio_sqlrepo._worker.checkpointer import Checkpointer
 from trio_sqlrepo._worker.commit import Writer
 from trio_sqlrepo._worker.reader import Reader
 from trio_sqlrepo._worker.thread import Worker
@@ -119,18 +121,21 @@ async def open_of_parts(  # noqa: PLR0917  # open_database's own, in its order
         sole=name == MEMORY or config.max_readers == 0,
     )
     writers, readers = _make_lanes(config, opener)
-    pool = Pool(name, config, readers, writers)
+    governor = None if name == MEMORY else Governor(opener.path, sqlite.wal_size_limit)
+    pool = Pool(name, config, readers, writers, governor)
     guard(pool)
 
     def make_worker(lane: Lane, worker_name: str) -> Worker:
         worker: Worker
         if lane is readers:
             worker = Reader(worker_name, opener.open_reader, lane, pool.post)
-        else:
+        elif lane is writers:
             worker = Writer(
                 worker_name, opener.open_writer, lane, pool.post,
                 group_commit=config.group_commit,
             )  # fmt: skip
+        else:
+            worker = Checkpointer(worker_name, opener.open_checkpointer, lane, pool.post)
         if parts.equip is not None:
             parts.equip(worker)
         return worker
@@ -266,6 +271,9 @@ class _Opener:
         driver = self._open(worker, Role.READER)
         self._prepare(worker, driver)
         return driver
+
+    def open_checkpointer(self, worker: Worker) -> Driver:
+        return self._open(worker, Role.CHECKPOINTER)
 
     def _prepare(self, worker: Worker, driver: SqliteDriver) -> None:
         worker.tally.make_room(len(self.contract.statements))

@@ -16,6 +16,8 @@ from trio_sqlrepo._base.job import Job
 from trio_sqlrepo._pool.lane import Lane
 from trio_sqlrepo._pool.pool import Pool
 from trio_sqlrepo._pool.supervisor import Supervisor
+from trio_sqlrepo._pool.wal import Governor
+from trio_sqlrepo._worker.checkpointer import Checkpointer
 from trio_sqlrepo._worker.commit import Writer
 from trio_sqlrepo._worker.reader import Reader
 from trio_sqlrepo._worker.thread import Worker
@@ -24,7 +26,7 @@ from trio_sqlrepo._worker.thread import Worker
 class House:
     """The pool, its parts, and what its connections see."""
 
-    def __init__(self, file: FakeFile, **settings: Any) -> None:
+    def __init__(self, file: FakeFile, governor: Governor | None, **settings: Any) -> None:
         self.file = file
         self.config = config = PoolConfig(**{"drain_timeout": 0.0, **settings})
         self.writers = Lane(
@@ -36,7 +38,8 @@ class House:
             largest=config.max_readers,
             reserved=config.reserved_readers,
         )
-        self.pool = Pool("house.db", config, self.readers, self.writers)
+        self.governor = governor
+        self.pool = Pool("house.db", config, self.readers, self.writers, governor)
         self.supervisor: Supervisor
         self.before_open: Callable[[Worker], object] = id  # on the thread that opens
         self.suspicions: list[BaseException | None] = []  # of each connection opened
@@ -47,6 +50,8 @@ class House:
             raise self.make_errors.pop(0)
         if lane is self.readers:
             return Reader(name, self.open_driver, lane, self.pool.post)
+        if lane is not self.writers:
+            return Checkpointer(name, self.open_driver, lane, self.pool.post)
         return Writer(name, self.open_driver, lane, self.pool.post, group_commit=8)
 
     def open_driver(self, worker: Worker) -> FakeDriver:
@@ -72,10 +77,14 @@ class House:
 
 @asynccontextmanager
 async def a_house(
-    file: FakeFile | None = None, *, renewable: bool = True, **settings: Any
+    file: FakeFile | None = None,
+    *,
+    renewable: bool = True,
+    governor: Governor | None = None,
+    **settings: Any,
 ) -> AsyncIterator[House]:
     """Open one; leaving closes it and raises the bug that made it fail, if there was one."""
-    house = House(file or FakeFile(), **settings)
+    house = House(file or FakeFile(), governor, **settings)
     pool = house.pool
     async with trio.open_nursery() as nursery:
         house.supervisor = Supervisor(pool, nursery, house.make_worker, renewable=renewable)

@@ -22,6 +22,7 @@ from trio_sqlrepo._base.warnings import (
     SlowOperation,
     WalOverLimit,
 )
+from trio_sqlrepo._pool.hub import Hub
 from trio_sqlrepo._pool.report import describe_pool
 from trio_sqlrepo._pool.state import State
 from trio_sqlrepo._pool.wal import WalState
@@ -282,22 +283,24 @@ def slow_of(watched: Watched) -> list[SlowOperation]:
 # -- the WAL, replacements, size -------------------------------------------------------------------
 
 
-async def test_a_wal_that_a_reader_holds(mock_clock: MockClock) -> None:
+async def test_a_wal_that_a_reader_holds(
+    mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     watched = Watched(mock_clock)
     mock_clock.jump(10)
-    for fine in (
-        None,
-        WalState(100, 100, "reader 1", 3.0),
-        WalState(101, 100, None, None),
-    ):
-        watched.pool.wal = fine
-        assert watched.warned() == ()
-    watched.pool.wal = WalState(101, 100, "reader 1", 3.0)
-    assert watched.warned() == (
+
+    def warned(size: int, by: str | None, since: float | None) -> tuple[PoolWarning, ...]:
+        state = WalState(size_bytes=size, limit_bytes=100, blocked_by=by, blocked_since=since)
+        monkeypatch.setattr(Hub, "wal", property(lambda _: state))
+        return watched.warned()
+
+    assert watched.warned() == ()  # there is no governor
+    assert warned(100, "reader 1", 3.0) == ()
+    assert warned(101, None, None) == ()
+    assert warned(101, "reader 1", 3.0) == (
         WalOverLimit(size_bytes=101, limit_bytes=100, blocked_by="reader 1", seconds=7.0),
     )
-    watched.pool.wal = WalState(101, 100, "another process", None)
-    assert watched.warned() == (
+    assert warned(101, "another process", None) == (
         WalOverLimit(size_bytes=101, limit_bytes=100, blocked_by="another process", seconds=None),
     )
 

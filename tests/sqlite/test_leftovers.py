@@ -43,8 +43,6 @@ CHANGES: dict[str, Any] = {
     "SQLITE_DBCONFIG_ENABLE_TRIGGER is 0, not 1": lambda c: c.config(
         apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0
     ),
-    "wal_autocheckpoint is 7, not 1000": lambda c: c.wal_autocheckpoint(7),
-    "wal_autocheckpoint is 0, not 1000": lambda c: c.set_wal_hook(lambda *_: 0),
 }
 REPLACED = "its authorizer, a function or a collation was replaced"
 

@@ -194,7 +194,18 @@ def test_a_change_undone_leaves_what_it_says_true(writer: SqliteDriver) -> None:
         writer.rollback()
 
 
-@pytest.mark.parametrize("sql", ["ANALYZE", "VACUUM"])
+def test_a_rollback_with_nothing_to_undo_makes_nothing_stale(writer: SqliteDriver) -> None:
+    """Each job ends with one, also after its COMMIT."""
+    change(writer, "CREATE TABLE other (a)")
+    writer.prepare([ALL])
+    writer.rollback()
+    assert writer.is_precompiled(ALL)
+    before = writer.compilations
+    writer.run(ALL, ())
+    assert writer.compilations == before
+
+
+@pytest.mark.parametrize("sql", ["ANALYZE", "PRAGMA optimize", "VACUUM"])
 def test_statements_made_stale_by_other_means(writer: SqliteDriver, sql: str) -> None:
     def do() -> None:
         if sql == "VACUUM":

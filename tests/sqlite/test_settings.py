@@ -50,7 +50,7 @@ PRAGMAS = {
     "recursive_triggers": 0,
     "journal_size_limit": 64 << 20,
     "journal_mode": "wal",
-    "wal_autocheckpoint": 1000,
+    "wal_autocheckpoint": 0,
     "query_only": 0,
 }
 
@@ -61,7 +61,8 @@ PRAGMAS = {
         (Role.WRITER, {}),
         (Role.SOLE, {}),
         (Role.READER, {"query_only": 1}),
-        (Role.MIGRATOR, {"foreign_keys": 0}),
+        (Role.CHECKPOINTER, {"query_only": 1}),
+        (Role.MIGRATOR, {"foreign_keys": 0, "wal_autocheckpoint": 1000}),
     ],
 )
 def test_defaults(

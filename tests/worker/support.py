@@ -21,6 +21,8 @@ class Inbox:
     def __init__(self) -> None:
         self.queue: deque[Job] = deque()
         self.lease_sequence = NEVER
+        self.checkpoint_at = NEVER
+        self.urgent: Job | None = None
 
 
 class Desk:

@@ -300,7 +300,7 @@ class SQLiteConfig:
         mmap_size: how much of the file is mapped into memory.
         page_size: for a file that is made now; an existing one keeps its own.
         temp_store: where temporary tables live.
-        wal_size_limit: the WAL file is cut back to this size at a checkpoint.
+        wal_size_limit: the WAL file is kept below this size, as far as readers let it.
         functions: `SqlFunction` by the name SQL calls it by.
         extensions: files of run-time extensions to load.
         pragmas: further pragmas, by name.

@@ -7,7 +7,7 @@ inject faults with a driver of their own.
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from trio_sqlrepo._base.errors import SqlError
 
@@ -36,6 +36,20 @@ class Role(enum.Enum):
     READER = "reader"  # can't write: query_only and an authorizer
     SOLE = "sole"  # writes, and reads in `begin_read` transactions that forbid writes
     MIGRATOR = "migrator"  # foreign keys off, so that table rebuilds lose no children
+    CHECKPOINTER = "checkpointer"  # moves the WAL into the file; can't write otherwise
+
+    @property
+    def reads_only(self) -> bool:
+        """Whether nothing may be written through it."""
+        return self in {Role.READER, Role.CHECKPOINTER}
+
+
+class Checkpoint(NamedTuple):
+    """What a checkpoint came to. Where SQLite does not say, the numbers are 0."""
+
+    busy: bool  # a reader, or another process, kept it from its end
+    frames: int  # in the WAL
+    done: int  # of these, how many are in the database file
 
 
 class Interrupted(SqlError):
@@ -211,4 +225,36 @@ class Driver(Protocol):
 
     def probe(self) -> None:
         """Read a page and compare the identity of the file and its WAL with those at opening."""
+        ...
+
+    # -- upkeep ----------------------------------------------------------------------------
+
+    @property
+    def wal_frames(self) -> int:
+        """Frames in the WAL after this connection's last commit; 0 without a WAL.
+
+        Any thread may ask; asked after every commit, so it must cost nothing.
+        """
+        ...
+
+    @property
+    def wal_frame_bytes(self) -> int:
+        """How much one frame adds to the WAL. Any thread may ask."""
+        ...
+
+    def checkpoint(self, *, truncate: bool, patience: float) -> Checkpoint:
+        """Move what is in the WAL into the file, outside of a transaction.
+
+        Args:
+            truncate: cut the WAL to nothing as well, which needs the write lock and that no reader
+                uses the WAL. Otherwise it waits for nobody and does what it can.
+            patience: longest wait for these, in seconds.
+        """
+        ...
+
+    def optimize(self) -> None:
+        """Renew the statistics that the query planner needs, in a write transaction of its own.
+
+        Raises `DatabaseLocked` at once where another process holds the write lock.
+        """
         ...

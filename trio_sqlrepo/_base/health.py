@@ -15,7 +15,7 @@ class ConnectionHealth:
 
     Attributes:
         name: as in the log and in `PoolTimeout`, such as `"reader 2"`.
-        lane: `"reader"` or `"writer"`.
+        lane: `"reader"`, `"writer"`, or `"checkpointer"` (see `SQLiteConfig.wal_size_limit`).
         state: `"well"`: it read a page, and its files are those it opened. `"busy"`: it was at
             work, which is not interrupted to look at it. `"failed"`: the probe failed, and the
             connection is replaced. `"stuck"`: it did not answer within `health_check_timeout`, and

@@ -77,6 +77,7 @@ class Kind(enum.Enum):
     LEASE = "lease"  # keeps its worker until it is released
     RELEASE = "release"  # ends the lease it is sent to
     PROBE = "probe"  # a health check, sent to one idle worker
+    UPKEEP = "upkeep"  # the pool's own, outside of a transaction: a checkpoint
 
 
 _CALL: Final = Kind.CALL

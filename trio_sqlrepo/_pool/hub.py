@@ -19,6 +19,7 @@ from trio_sqlrepo._base.job import Job, Kind, Stopped
 from trio_sqlrepo._pool import refusals
 from trio_sqlrepo._pool.alarm import Alarm
 from trio_sqlrepo._pool.state import Outage, State
+from trio_sqlrepo._pool.wal import WalState
 from trio_sqlrepo._pool.warnings import Observer
 from trio_sqlrepo._worker.signal import Signal
 from trio_sqlrepo._worker.thread import Event, Message, Worker
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from trio_sqlrepo._base.errors import SqlRepoError
     from trio_sqlrepo._base.job import Statement
     from trio_sqlrepo._pool.lane import Lane
-    from trio_sqlrepo._pool.wal import WalState
+    from trio_sqlrepo._pool.wal import Governor
 
 logger: Final = logging.getLogger("trio_sqlrepo")
 
@@ -44,14 +45,26 @@ _OPEN: Final = State.OPEN
 class Hub:
     """Two lanes and the messages between them and the loop. Loop thread only, save `post`."""
 
-    def __init__(self, name: str, config: PoolConfig, readers: Lane, writers: Lane) -> None:
+    def __init__(
+        self,
+        name: str,
+        config: PoolConfig,
+        readers: Lane,
+        writers: Lane,
+        governor: Governor | None = None,
+    ) -> None:
         self.name = name  # the path, for messages
         self.config = config
         self.most_waiting = config.max_waiting
         self.now: Callable[[], float] = trio.current_time  # or the clock's own, a third of that
         self.writers = writers
         self.readers = readers if readers.largest else writers  # one connection serves both
-        self.lanes = (writers,) if self.readers is writers else (writers, readers)
+        self.lanes: tuple[Lane, ...] = (writers,)
+        if self.readers is not writers:
+            self.lanes += (readers,)
+        self.governor = governor  # None for a database without a WAL
+        if governor is not None:
+            self.lanes += (governor.lane,)
         self.state = State.OPEN
         self.failure: BaseException | None = None  # STOPPED: the bug, for the block to raise
         self.loss: BaseException | None = None  # STOPPED without a bug: why there is no database
@@ -59,7 +72,6 @@ class Hub:
         self.outstanding: set[Job] = set()  # submitted and not answered
         self.interrupting: set[Job] = set()  # cancelled after their claim, not answered
         self.sequence = 0  # of the newest job
-        self.wal: WalState | None = None  # as last seen; None: not looked at yet
         self.statements: Sequence[Statement] = ()  # set by the database
         self.observer = Observer(self)
         self._outbox: deque[Message] = deque()  # threads append, the loop pops
@@ -194,11 +206,18 @@ class Hub:
             self._wake(helper)
             if helper is None:
                 self.stalls.arm()
+        elif message.event is Event.WAL:
+            self.governor.notice(worker)  # type: ignore[union-attr]  # who asked to be told
         elif message.event is Event.OPENED:
             lane.opened(worker)
             self.on_opened(worker)
         else:
             self.bury(worker, message.error)
+
+    @property
+    def wal(self) -> WalState:
+        """What is known of the write-ahead log now."""
+        return WalState() if self.governor is None else self.governor.state()
 
     @property
     def is_quiet(self) -> bool:

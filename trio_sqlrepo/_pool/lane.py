@@ -33,12 +33,13 @@ _REMEMBERED: Final = 100  # replacements
 class Lane:
     """Connections of one kind and the calls that wait for them.
 
-    Loop thread only, save `queue` (threads pop from it) and `lease_sequence` (threads read it).
+    Loop thread only, save `queue` (threads pop from it), `lease_sequence`, `checkpoint_at` and
+    `urgent` (threads read them).
     """
 
     def __init__(self, name: str, *, smallest: int, largest: int, reserved: int) -> None:
         self.serial = name == "writer"  # one connection serves all in turn
-        self.name = name  # "reader" or "writer", as messages call its connections
+        self.name = name  # "reader", "writer", "checkpointer", as messages call its connections
         self.smallest = smallest
         self.largest = largest
         # Whoever runs on the connection would wait for itself.
@@ -47,6 +48,8 @@ class Lane:
         self.lease_limit = largest - reserved if largest > 1 else largest
         self.queue: deque[Job] = deque()
         self.lease_sequence = NEVER
+        self.checkpoint_at = NEVER  # the WAL governor's, for the writer
+        self.urgent: Job | None = None  # its job in the queue, to be served first
 
         self.workers: list[Worker] = []  # each is in exactly one of the next three
         self.idle: list[Worker] = []  # a stack: the warmest serves, the others may shrink

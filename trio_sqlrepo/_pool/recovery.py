@@ -134,7 +134,7 @@ class Recovery:
         logger.warning("%s of %s is replaced: %s", worker.name, self._pool.name, error)
         lane.replaced += 1
         lane.replaced_for.append((trio.current_time(), worker.name, str(error)))
-        if not _is_fault(error):
+        if not (_is_fault(error) and self._serves(lane)):
             self._fill(lane)
         elif self._strike(worker.opened_at):
             self._suspend(error)
@@ -151,7 +151,7 @@ class Recovery:
             self.fault(error)
         if self._pool.state is not State.OPEN:
             return
-        if not lane.workers and self._renewable and error is not None and self._strike():
+        if not lane.workers and self._serves(lane) and error is not None and self._strike():
             self._suspend(error)
             return
         self._degrade(lane, f"a {lane.name} connection could not be opened: {error}")
@@ -187,6 +187,10 @@ class Recovery:
         await trio.sleep(_spread(min(_FIRST_RETRY * 2**doublings, _LAST_RETRY)))
         if self._pool.state is State.OPEN and len(lane.workers) + lane.opening < lane.largest:
             self.grow(lane)
+
+    def _serves(self, lane: Lane) -> bool:
+        """Whether calls depend on it: without a checkpointer all goes on."""
+        return self._renewable and (lane is self._pool.readers or lane is self._pool.writers)
 
     def _strike(self, opened_at: float = math.inf) -> bool:
         """Count a fault; True if replacing connections has not helped often enough.

@@ -12,6 +12,7 @@ from trio.lowlevel import enable_ki_protection
 from trio_sqlrepo._base.errors import OpenError
 from trio_sqlrepo._pool import health, refusals, watch
 from trio_sqlrepo._pool.hub import logger
+from trio_sqlrepo._pool.optimize import optimize_when_idle
 from trio_sqlrepo._pool.pool import Pool
 from trio_sqlrepo._pool.recovery import Recovery
 from trio_sqlrepo._pool.state import State
@@ -226,6 +227,8 @@ class Supervisor:
         ]  # fmt: skip
         if not self._pool.readers.serial:
             watches.append(watch.watch_stalls)
+        if self._pool.governor is not None:
+            watches += [self._pool.governor.run, optimize_when_idle]
         with self._serving:
             async with trio.open_nursery() as self._services:
                 self._services.start_soon(self._guard, Pool.dispatch)

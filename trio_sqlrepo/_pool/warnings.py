@@ -197,7 +197,7 @@ class Observer:
 
     def _long_wal(self, now: float) -> Iterator[PoolWarning]:
         wal = self._pool.wal
-        if wal is None or wal.size_bytes <= wal.limit_bytes or wal.blocked_by is None:
+        if wal.size_bytes <= wal.limit_bytes or wal.blocked_by is None:
             return
         yield WalOverLimit(
             size_bytes=wal.size_bytes,

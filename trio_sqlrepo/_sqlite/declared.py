@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import apsw
 
-from trio_sqlrepo._base.driver import Interrupted, Role
+from trio_sqlrepo._base.driver import Interrupted
 from trio_sqlrepo._base.errors import DeclarationError
 from trio_sqlrepo._sqlite.cache import CHUNK, LONGEST, Kept
 from trio_sqlrepo._sqlite.gate import SCHEMA_CHANGES
@@ -45,7 +45,7 @@ class DeclaredStatements:
         """
         problems: list[str] = []
         for statement in statements:
-            if statement.writes and self._link.role is Role.READER:
+            if statement.writes and self._link.role.reads_only:
                 continue
             try:
                 self._keep(statement)

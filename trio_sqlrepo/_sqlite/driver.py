@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, final
 
 import apsw
 
-from trio_sqlrepo._base.driver import Role, Verdict
-from trio_sqlrepo._sqlite import codes, proof
+from trio_sqlrepo._base.driver import Verdict
+from trio_sqlrepo._base.errors import DeclarationError, SqlRepoError
+from trio_sqlrepo._sqlite import codes, proof, wal
 from trio_sqlrepo._sqlite.adhoc import AdHoc
 from trio_sqlrepo._sqlite.declared import DeclaredStatements
 from trio_sqlrepo._sqlite.inspect import Inspector
@@ -20,6 +21,7 @@ from trio_sqlrepo._sqlite.transaction import State, Transaction
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from trio_sqlrepo._base.driver import Checkpoint, Verdict
     from trio_sqlrepo._base.inspection import Inspection
     from trio_sqlrepo._base.job import Row, SqlValue
     from trio_sqlrepo._sqlite.identity import FileIdentity
@@ -43,8 +45,8 @@ class SqliteDriver(DeclaredStatements):
     """
 
     __slots__ = (
-        "__weakref__", "_adhoc", "_closed", "_identity", "_inspector", "_leftovers", "_lock",
-        "_scripts", "_settings", "path",
+        "__weakref__", "_adhoc", "_closed", "_gauge", "_identity", "_inspector", "_leftovers",
+        "_lock", "_scripts", "_settings", "path",
     )  # fmt: skip
 
     def __init__(
@@ -55,6 +57,7 @@ class SqliteDriver(DeclaredStatements):
         self.path = path
         self._settings = settings
         self._identity = identity  # None for a database in memory
+        self._gauge = link.gauge
         self._inspector = Inspector(link)
         self._scripts = Scripts(link)
         self._leftovers = Leftovers(link, settings, lone=identity is None)
@@ -95,16 +98,17 @@ class SqliteDriver(DeclaredStatements):
 
         The last connection to close checkpoints the WAL and deletes it. SQLite would do that
         inside sqlite3_close, where apsw holds the interpreter lock and every thread would stand
-        still for it; so a writer checkpoints first, as a statement.
+        still for it; so a writer checkpoints first, without that lock.
         """
         with self._lock:
             if self._closed:
                 return
         self.rollback()
-        if self._identity is not None and self._link.role is not Role.READER:
+        if self._identity is not None and not self._link.role.reads_only:
             # If another file bears the path now, SQLite would leave the WAL to it, which is applied
             # to whatever stands there. It belongs into the file that was opened, all of it.
-            self._checkpoint("TRUNCATE" if self._identity.has_moved else "PASSIVE")
+            with contextlib.suppress(SqlRepoError):
+                self.checkpoint(truncate=self._identity.has_moved, patience=0.0)
         with self._lock:
             self._closed = True
         # Between the lock and here no `abort` begins, and none is half-way. SQLite's last
@@ -242,6 +246,26 @@ class SqliteDriver(DeclaredStatements):
         proof.check_pages(self._link)
         proof.prove_write(self._link, self._transaction)
 
-    def _checkpoint(self, mode: str) -> None:
-        with contextlib.suppress(apsw.Error), self._link.as_own():
-            self._connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
+    # -- upkeep --------------------------------------------------------------------------------
+
+    @property
+    def wal_frames(self) -> int:
+        """Frames in the WAL after this connection's last commit; 0 without a WAL."""
+        return self._gauge.frames
+
+    @property
+    def wal_frame_bytes(self) -> int:
+        """How much one frame adds to the WAL."""
+        return self._gauge.frame_bytes
+
+    def checkpoint(self, *, truncate: bool, patience: float) -> Checkpoint:
+        """Move what is in the WAL into the file; `truncate` it, waiting so many seconds for it."""
+        return wal.checkpoint(self._link, truncate=truncate, patience=patience)
+
+    def optimize(self) -> None:
+        """Renew the planner's statistics, unless another process holds the write lock."""
+        wal.optimize(self._link, self._transaction)
+        # Whether it found anything to do or not, all that was compiled here is stale. What is
+        # declared is compiled again now and not by a call; what no longer fits, its call will say.
+        with contextlib.suppress(DeclarationError):
+            self.prepare(list(self._kept))

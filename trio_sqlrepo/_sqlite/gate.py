@@ -146,7 +146,9 @@ class Gate:
             self.recorded.append((action, first, second, database, trigger))
         if self.mode is not Mode.INSPECTION:
             self.schema_changes += action in SCHEMA_CHANGES
-            self.upheavals += action == apsw.SQLITE_ANALYZE
+            self.upheavals += action == apsw.SQLITE_ANALYZE or (
+                action == apsw.SQLITE_PRAGMA and (first or "").lower() == _OPTIMIZE
+            )
         if self.mode is Mode.OWN:
             return apsw.SQLITE_OK
         objection = self._objection(action, first or "", second)

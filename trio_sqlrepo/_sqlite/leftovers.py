@@ -5,7 +5,7 @@ Code with the raw connection can change it in four ways, each met here after the
 - by PRAGMA, ATTACH or BEGIN: the gate forbids them. Whoever took it away and put it back is found
   out because setting an authorizer makes every compiled statement stale, as replacing a function
   or a collation does.
-- by calls of apsw that change a switch, a limit or the checkpoint: these are compared.
+- by calls of apsw that change a switch or a limit: these are compared.
 - by calls that set a hook or a trace: these are put back.
 - by temporary tables and the like: looked for when the session ends, as a rollback takes them away.
 """
@@ -74,6 +74,10 @@ class Leftovers:
         connection.convert_binding = None
         connection.convert_jsonb = None
         connection.set_busy_handler(link.busy)
+        if link.gauge.frame_bytes:
+            connection.set_wal_hook(link.gauge)
+        else:
+            connection.wal_autocheckpoint(0)  # which is a hook too
         connection.set_commit_hook(None)
         connection.set_rollback_hook(None)
         connection.set_update_hook(None)

@@ -20,6 +20,7 @@ from trio_sqlrepo._sqlite import codes
 from trio_sqlrepo._sqlite.cache import PARKED, Kept, StatementCache, abort
 from trio_sqlrepo._sqlite.gate import Gate, Mode
 from trio_sqlrepo._sqlite.scrub import run_time_message
+from trio_sqlrepo._sqlite.wal import Gauge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,6 +51,7 @@ class Link:
         "cache",
         "connection",
         "gate",
+        "gauge",
         "is_table",
         "role",
         "schema_text",
@@ -62,6 +64,7 @@ class Link:
         self.connection = connection
         self.gate = gate
         self.busy = busy
+        self.gauge = Gauge()  # listens on connections that write to a WAL
         self.role = role
         self.cache = StatementCache()
         self.schema_text = self.control(

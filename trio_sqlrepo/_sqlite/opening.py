@@ -138,7 +138,7 @@ def _connect(path: str, role: Role, vfs: str | None, *, create: bool) -> apsw.Co
             f" {', '.join(sorted(apsw.vfs_names()))}."
         )
     flags = apsw.SQLITE_OPEN_READWRITE
-    if create and role is not Role.READER:
+    if create and not role.reads_only:
         flags |= apsw.SQLITE_OPEN_CREATE
     return apsw.Connection(path, flags=flags, vfs=vfs, statementcachesize=RING)
 
@@ -163,18 +163,20 @@ def _set_up(
     settings.make(memory=memory)
     if memory:
         _ask(connection, "PRAGMA journal_mode = MEMORY")
-    elif role is Role.READER:
+    elif role.reads_only:
         _expect_wal(path, _ask(connection, "PRAGMA journal_mode"))
     else:
         _expect_wal(path, _switch_to_wal(connection, busy))
     if new and config.page_size not in {None, _ask(connection, "PRAGMA page_size")}:
         raise OpenError(f"{path} was not made with SQLiteConfig.page_size, {config.page_size}.")
     settings.seal()
-    gate = Gate(reader=role is Role.READER)
+    gate = Gate(reader=role.reads_only)
     connection.authorizer = gate
     link = Link(connection, gate, busy, role)
     # The WAL exists from the first page read to the last connection's end.
     _ask(connection, "PRAGMA schema_version")
+    if role in {Role.WRITER, Role.SOLE} and not memory:
+        link.gauge.install(connection)
     identity = None if memory else FileIdentity(path, connection.filename_wal)
     driver = SqliteDriver(link, settings, identity, path)
     gate.mode = Mode.QUERY

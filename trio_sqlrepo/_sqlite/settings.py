@@ -25,8 +25,6 @@ _TOLD = """
     reverse_unordered_selects secure_delete short_column_names synchronous temp_store threads
 """
 _PRAGMAS = tuple(_TOLD.split())
-# Not only by PRAGMA: apsw has a call for it.
-_AUTOCHECKPOINT = "wal_autocheckpoint"
 _OWN_DATABASES = 2  # main and temp
 _LIMITS = tuple(limit for limit in apsw.mapping_limits if isinstance(limit, int))
 _TRUTH = {"on": 1, "true": 1, "yes": 1, "off": 0, "false": 0, "no": 0}
@@ -101,7 +99,7 @@ class Settings:
 
     def seal(self) -> None:
         """Forbid writes for good, where the connection's role is to read."""
-        if self._role is Role.READER:
+        if self._role.reads_only:
             self._set("query_only", 1)
 
     def deviation(self) -> str | None:
@@ -115,11 +113,11 @@ class Settings:
                 return f"{apsw.mapping_limits[limit]} is {found}, not {value}"
         if len(names := connection.db_names()) > _OWN_DATABASES:
             return f"the database {names[-1]!r} is attached"
-        return self._moved(_AUTOCHECKPOINT) if self.remembered else None
+        return None
 
     def remember(self) -> None:
         """Note what PRAGMAs tell, before the first code that could change it. 50 µs, once."""
-        self.remembered = {name: self._ask(name) for name in (*_PRAGMAS, _AUTOCHECKPOINT)}
+        self.remembered = {name: self._ask(name) for name in _PRAGMAS}
 
     def moved(self) -> str | None:
         """Say which PRAGMA tells another thing than was remembered. 50 µs."""
@@ -160,6 +158,8 @@ class Settings:
         yield "recursive_triggers", int(config.recursive_triggers)
         yield "synchronous", _SYNCHRONOUS[config.synchronous]
         yield "journal_size_limit", config.wal_size_limit
+        if self._role is not Role.MIGRATOR:  # which is alone, before there is a governor
+            yield "wal_autocheckpoint", 0  # see `_sqlite.wal`
         if config.temp_store is not None:
             yield "temp_store", _TEMP_STORE[config.temp_store]
         if config.cache_size is not None:

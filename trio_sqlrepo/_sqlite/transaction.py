@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, NoReturn, final
 
 import apsw
 
-from trio_sqlrepo._base.driver import Role
 from trio_sqlrepo._base.errors import InternalError, ReadOnlySession, TransactionAborted
 from trio_sqlrepo._sqlite import codes
 
@@ -115,7 +114,7 @@ class Transaction:
     def begin_write(self) -> None:
         """Open one that holds SQLite's write lock."""
         self._expect(State.NONE)
-        if self._link.role is Role.READER:
+        if self._link.role.reads_only:
             raise InternalError("A read connection was asked to begin a write transaction.")
         self._run(self._begin_immediate)
         self._move(Event.BEGUN_WRITE)
@@ -171,9 +170,9 @@ class Transaction:
                 return
         if connection.in_transaction:
             return
-        self._upset_if_schema_changed()
         self.depth = 0
         if self.state not in (State.NONE, State.UNKNOWN):
+            self._upset_if_schema_changed()
             self._move(Event.ROLLED_BACK)
 
     def notice(self) -> None:

@@ -74,7 +74,9 @@ class Writer(Worker):
             self._serve_alone()
         if job.kind is not Kind.LEASE:
             self.tally.busy_seconds += self.clock() - started
-        if self._finished:
+        if self._driver.wal_frames >= self.inbox.checkpoint_at:
+            self._send(Event.WAL)
+        elif self._finished:
             # At once: whoever waits for a write may be about to send the next one.
             self._send(Event.NEWS)
         return True
@@ -168,10 +170,14 @@ class Writer(Worker):
     # -- alone -----------------------------------------------------------------------------
 
     def _serve_alone(self) -> None:
-        """A function or ad-hoc SQL: one transaction of its own, run once."""
+        """A function or ad-hoc SQL: one transaction of its own, run once.
+
+        VACUUM and upkeep: none.
+        """
         job = self._peek()
         if job is None:
             return
+        alone = job.kind is Kind.UPKEEP
         if job.kind is Kind.ADHOC:
             try:
                 alone = self._driver.runs_alone(job.parameters[0])
@@ -180,11 +186,11 @@ class Writer(Worker):
                 if self._take_next(job):
                     self._fail(job, error)
                 return
-            if alone:
-                if self._take_next(job):
-                    self._run(job)
-                    self._finish(job)
-                return
+        if alone:
+            if self._take_next(job):
+                self._run(job)
+                self._finish(job)
+            return
         if not self._begin():
             return
         if self._peek() is job and self._take_next(job):

@@ -54,6 +54,7 @@ class Event(enum.Enum):
     OPENED = "opened"  # the connection is there and the loop runs
     RESTING = "resting"  # found no work, blocks
     HELP = "help"  # enters a slow job while work waits: wake another
+    WAL = "wal"  # the WAL is due for a checkpoint; or here is who can do it
     ENDED = "ended"  # the connection is closed, the thread ends; `error` says why
 
 
@@ -68,12 +69,16 @@ class Message(NamedTuple):
 
 
 class Inbox(Protocol):
-    """What a thread sees of its lane. The loop writes both; any thread reads."""
+    """What a thread sees of its lane. The loop writes it; any thread reads."""
 
     queue: deque[Job]  # replaced as a whole when compacted: look it up each time
     # The oldest lease that waits and may be served: a thread takes nothing younger off the queue
     # but rests, so that the loop can give it the lease.
     lease_sequence: int
+    # A turn that leaves so many frames in the WAL is told to the loop. NEVER while it knows.
+    checkpoint_at: int
+    # One of the queue that the writer serves before all others.
+    urgent: Job | None
 
 
 class Worker:
@@ -189,14 +194,17 @@ class Worker:
         self._wakes_seen += self.signal.wait()
 
     def _peek(self) -> Job | None:
-        """The oldest live job of the inbox, left where it is. The writer's only: it alone pops."""
+        """The next live job of the inbox, left where it is. The writer's only: it alone pops."""
+        urgent = self.inbox.urgent
+        if urgent is not None and urgent.claim:
+            return urgent
         while True:
             queue = self.inbox.queue
             try:
                 job = queue[0]
                 if job.claim:
                     return job
-                queue.popleft()  # cancelled or timed out
+                queue.popleft()  # cancelled, timed out, or served out of turn
             except IndexError:
                 return None
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 At = Literal["open", "begin", "run", "execute", "apply", "commit", "rollback", "savepoint", "probe"]
-Lane = Literal["reader", "writer", "migrator"]
+Lane = Literal["reader", "writer", "migrator", "checkpointer"]
 
 # What SQLite can be interrupted in.
 _STATEMENTS: Final = frozenset({"run", "execute", "apply"})
@@ -30,6 +30,7 @@ _LANES: Final[Mapping[Role, Lane]] = {
     Role.WRITER: "writer",
     Role.SOLE: "writer",
     Role.MIGRATOR: "migrator",
+    Role.CHECKPOINTER: "checkpointer",
 }
 
 
