@@ -177,7 +177,7 @@ def _crash_everywhere(crashes: _Crashes, synchronous: Synchronous, size: _Size) 
 
 def _crash_until_lost(crashes: _Crashes) -> int:
     for times in range(1, _CONTROLS + 1):
-        if crashes.run("full", crashes.writes // 4, Operation.SYNC, lying=True).lost != 0:
+        if crashes.run("full", crashes.writes // 2, Operation.SYNC, lying=True).lost != 0:
             return times
     message = f"{_CONTROLS} crashes of a lying disk lost no acknowledged write"
     raise AssertionError(message)
