@@ -109,6 +109,7 @@ class FakeDriver:
         self.commit_errors: deque[BaseException | None] = deque()
         self.savepoint_errors: deque[BaseException | None] = deque()
         self.during_commit: Callable[[], object] = int
+        self.on_probe = Play(Act())
         self.close_error: BaseException | None = None
         self.alone_error: BaseException | None = None
         self.compilations = len(statements)
@@ -304,7 +305,7 @@ class FakeDriver:
         return not (self.in_transaction or self._unknown or self.dirty)
 
     def probe(self) -> None:
-        self.log.append("probe")
+        self._perform("probe", self.on_probe, writes=False)
 
     # -- the end -------------------------------------------------------------------------------
 

@@ -7,35 +7,20 @@ to see what is in the file asks a child.
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
+
+from trio_sqlrepo.testing import read_in_child
+
+__all__ = ["CHILD_TIMEOUT", "PACKAGE", "ROOT", "read_in_child", "run_child"]
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PACKAGE: Final = ROOT / "trio_sqlrepo"
 
 CHILD_TIMEOUT: Final = 60.0  # seconds; a child that takes this long hangs
-
-# The reader leaves the directory as it was. Where there is a WAL it opens read-only: a read-write
-# connection that closes last would checkpoint the WAL and delete it. Where there is none it opens
-# read-write: a read-only connection would leave an empty one behind. Rows cross as JSON, which has
-# no bytes: {"blob": hex} stands for them.
-_READER: Final = """\
-import json, os, sys
-import apsw
-
-path, sql, bindings = json.loads(sys.stdin.read())
-has_wal = os.path.exists(path + "-wal")
-flags = apsw.SQLITE_OPEN_READONLY if has_wal else apsw.SQLITE_OPEN_READWRITE
-connection = apsw.Connection(path, flags=flags)
-connection.set_busy_timeout(10_000)
-rows = connection.execute(sql, bindings).fetchall()
-connection.close()
-json.dump(rows, sys.stdout, default=lambda value: {"blob": value.hex()})
-"""
 
 
 def run_child(
@@ -63,22 +48,3 @@ def run_child(
         env={**os.environ, "PYTHONUTF8": "1", "PYTHONPATH": path, **(env or {})},
         check=False,
     )
-
-
-def read_in_child(
-    path: Path | str, sql: str, *bindings: str | float | None
-) -> list[tuple[Any, ...]]:
-    """The rows of `sql` on the database at `path`, read by a child process.
-
-    An error in the child, whatever it is, fails the test with the child's traceback.
-    """
-    request = json.dumps([os.fspath(path), sql, bindings])
-    child = run_child("-c", _READER, stdin=request)
-    if child.returncode:
-        message = f"the child that reads {path} failed:\n{child.stderr}"
-        raise AssertionError(message)
-    return [tuple(map(_from_json, row)) for row in json.loads(child.stdout)]
-
-
-def _from_json(value: Any) -> Any:
-    return bytes.fromhex(value["blob"]) if isinstance(value, dict) else value

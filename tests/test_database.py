@@ -18,6 +18,7 @@ from tests.support import read_in_child
 from trio_sqlrepo import (
     Database,
     DatabaseReadOnly,
+    HighErrorRate,
     MappingError,
     PoolClosed,
     PoolConfig,
@@ -326,6 +327,20 @@ async def test_stats_count_what_was_done(db_path: Path) -> None:
         assert stats.writers.acquisitions == 4
         assert stats.readers.acquisitions == 1
         assert json.loads(json.dumps(stats.as_dict()))["statements"]["Notes.put"]["calls"] == 3
+
+
+async def test_stats_warn_of_queries_that_fail(db_path: Path) -> None:
+    async with open_notes(db_path) as db:
+        await Notes(db).put("b", "x")
+        assert db.stats().warnings == ()
+        for _ in range(2):
+            with pytest.raises(UniqueViolation):
+                await Notes(db).put("b", "x")
+        (warning,) = db.stats().warnings
+        assert isinstance(warning, HighErrorRate)
+        assert (warning.errors, warning.operations, warning.query) == (2, 3, "Notes.put")
+        assert json.loads(json.dumps(db.stats().as_dict()))["warnings"][0]["errors"] == 2
+    assert db.stats().warnings == ()
 
 
 async def test_nothing_declared_is_compiled_again(db_path: Path) -> None:

@@ -463,4 +463,4 @@ async def test_a_crash_in_here_surfaces_as_itself(
             await use(db)
     if ends == "well":
         assert caught.value is crash
-    assert db.stats().state == "failed"
+    assert db.stats().state == "stopped"

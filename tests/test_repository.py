@@ -156,6 +156,15 @@ async def test_a_forgotten_init_is_named(db: Database) -> None:
     assert await forgetful.using(db).count() == 0
 
 
+async def test_a_block_that_is_not_entered_is_no_session(db_path: Path) -> None:
+    message = r"^Notes was given a block that is not entered; write `async with open_database\("
+    with pytest.raises(TypeError, match=message):
+        Notes(open_notes(db_path))  # type: ignore[arg-type]  # what is refused
+    async with open_notes(db_path) as db:
+        with pytest.raises(TypeError, match=message):
+            Notes(db).using(db.transaction())  # type: ignore[arg-type]  # what is refused
+
+
 async def test_a_repository_of_another_database_is_refused() -> None:
     async with open_notes(":memory:") as one, open_notes(":memory:", Boxed) as other:
         boxed = Boxed(other, "b")

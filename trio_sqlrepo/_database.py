@@ -21,6 +21,7 @@ from trio_sqlrepo._data.transaction import (
     snapshot_block,
     transaction_block,
 )
+from trio_sqlrepo._pool.health import check
 from trio_sqlrepo._pool.report import describe_pool
 from trio_sqlrepo._pool.state import running_on
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
 
+    from trio_sqlrepo._base.health import Health
     from trio_sqlrepo._base.stats import Stats
     from trio_sqlrepo._data.contract import Contract
     from trio_sqlrepo._data.session import Bindings
@@ -60,6 +62,7 @@ class Database(LoopSession):
         database = cls.__new__(cls)
         database._pool = pool
         pool.explain_outside = cls._explain_outside
+        pool.statements = contract.statements
         database._contract = contract
         return database
 
@@ -119,6 +122,18 @@ class Database(LoopSession):
         twice, and may not begin, commit or roll back by itself.
         """
         return await self._apply("Database.write", function, args, writes=True)  # type: ignore[no-any-return]
+
+    async def check(self) -> Health:
+        """Probe every idle connection now, and look at the file if the database is out of service.
+
+        Connections at work are told of and left alone. What fails is replaced, as after the
+        periodic probes. Waits for each probe up to `PoolConfig.health_check_timeout`, and as long
+        again for one that does not come back from its interrupt.
+
+        Raises:
+            PoolClosed, ForkedProcess: the database is closed, or another process's.
+        """
+        return await check(self._pool)
 
     def stats(self) -> Stats:
         """Give this moment's counters. Does not wait."""

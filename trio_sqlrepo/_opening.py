@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Final, final
 
 import attrs
@@ -14,7 +14,7 @@ from trio.lowlevel import enable_ki_protection
 
 from trio_sqlrepo._base.config import PoolConfig, SQLiteConfig
 from trio_sqlrepo._base.driver import Role
-from trio_sqlrepo._base.errors import DeclarationError, OpenError
+from trio_sqlrepo._base.errors import DatabaseReplaced, DeclarationError, OpenError
 from trio_sqlrepo._data.contract import Contract, check_repositories
 from trio_sqlrepo._data.migrate import Migration, migrate, read_migrations
 from trio_sqlrepo._database import Database
@@ -23,7 +23,7 @@ from trio_sqlrepo._pool.lane import Lane
 from trio_sqlrepo._pool.pool import Pool
 from trio_sqlrepo._pool.supervisor import Supervisor
 from trio_sqlrepo._repository import Repository
-from trio_sqlrepo._sqlite import SqliteDriver, open_driver
+from trio_sqlrepo._sqlite import FileIdentity, SqliteDriver, open_driver
 from trio_sqlrepo._worker.commit import Writer
 from trio_sqlrepo._worker.reader import Reader
 from trio_sqlrepo._worker.thread import Worker
@@ -237,6 +237,9 @@ class _Opener:
     sole: bool
     contract: Contract = attrs.field(init=False)
     _checked: bool = attrs.field(init=False, default=False)
+    # The files that serve: set by the first connection, and by one that found others well. No
+    # other connection is opened at that time.
+    _files: FileIdentity | None = attrs.field(init=False, default=None)
 
     def open_writer(self, worker: Worker) -> Driver:
         if not self._checked and self.path != MEMORY:
@@ -250,8 +253,13 @@ class _Opener:
             self.contract = check_repositories(
                 self.repositories, driver.inspect, self.converter, base=Repository
             )
+            self._files = driver.files
             self._checked = True
+        if worker.suspicion is not None:
+            driver.verify()
         self._prepare(worker, driver)
+        if worker.suspicion is not None:
+            self._files = driver.files
         return driver
 
     def open_reader(self, worker: Worker) -> Driver:
@@ -259,18 +267,39 @@ class _Opener:
         self._prepare(worker, driver)
         return driver
 
-    def _prepare(self, worker: Worker, driver: Driver) -> None:
+    def _prepare(self, worker: Worker, driver: SqliteDriver) -> None:
         worker.tally.make_room(len(self.contract.statements))
-        # A query that a schema change has made unfit must not keep a connection from being opened:
-        # its next call says so, the others are compiled and go on.
-        with suppress(DeclarationError):
+        try:
             driver.prepare(self.contract.statements)
+        except DeclarationError as error:
+            if self._files is not None and self._files.has_moved:
+                raise DatabaseReplaced(
+                    f"{self.path} is another file than the one opened, and does not fit the"
+                    f" declared queries. Restore the file. {error}"
+                ) from None
+            # A query that a schema change has made unfit must not keep a connection from being
+            # opened: its next call says so, the others are compiled and go on.
 
     def _open(self, worker: Worker, role: Role) -> SqliteDriver:
+        files = self._files
+        if files is not None and worker.suspicion is None:
+            files.check_database()
+        elif files is not None and (wal := files.leaves_wal()) is not None:
+            raise DatabaseReplaced(
+                f"{self.path} is another file than the one opened, and {wal} beside it belongs to"
+                " the earlier one, whose last writes it holds. Stop every process that has that one"
+                " open; then restore it, or move its WAL away."
+            )
         driver = self.parts.open_driver(
-            self.path, self.sqlite, role, give_up=lambda: worker.stopping
+            self.path,
+            self.sqlite,
+            role,
+            give_up=lambda: worker.stopping,
+            create=not self._checked,
         )
         worker.adopt(driver)
+        if files is not None and worker.suspicion is None:
+            files.check_database()  # again, because it may have been another one that was opened
         return driver
 
     def _migrate(self, worker: Worker) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Self
 
 from trio_sqlrepo._base.errors import SessionError
@@ -51,11 +52,7 @@ class Repository:
 
     def _bind(self, session: Session) -> None:
         if not isinstance(session, Session):
-            message = (
-                f"{type(self).__qualname__} is bound to a session: a Database, Transaction or"
-                f" Snapshot; it was given {type(session).__name__}."
-            )
-            raise TypeError(message)
+            raise TypeError(_no_session(type(self).__qualname__, session))
         self._plans = session._plans_for(type(self))
         self._session = session
         self._call = session._call
@@ -79,3 +76,15 @@ class Repository:
 
     def __repr__(self) -> str:
         return f"<{type(self).__qualname__} on {self.__dict__.get('_session', 'nothing')}>"
+
+
+def _no_session(name: str, given: object) -> str:
+    if isinstance(given, AbstractAsyncContextManager):
+        return (
+            f"{name} was given a block that is not entered; write `async with open_database(...) as"
+            " db:` (or `db.transaction() as tx`) and give it what stands behind `as`."
+        )
+    return (
+        f"{name} is bound to a session: a Database, Transaction or Snapshot; it was given"
+        f" {type(given).__name__}."
+    )

@@ -28,6 +28,9 @@ def test_the_defaults_are_those_of_the_documents() -> None:
         "health_check_timeout": 5.0,
         "group_commit": 128,
         "drain_timeout": 5.0,
+        "warning_window": 60.0,
+        "warning_idle_share": 0.2,
+        "warning_error_share": 0.01,
     }
     assert attrs.asdict(SQLiteConfig()) == {
         "synchronous": "full",
@@ -126,7 +129,9 @@ def test_times_may_be_without_limit_and_not_zero(name: str) -> None:
     kind: Any = PoolConfig
     for value in (1, 0.001, math.inf):
         assert getattr(kind(**{name: value}), name) == value
-    message = rf"PoolConfig\.{name} must be a number of seconds above 0 \(math\.inf for no limit\)"
+    message = (
+        rf"PoolConfig\.{name} must be a number of seconds.* above 0.* \(math\.inf for no limit\)"
+    )
     for value in (0, -1.0, math.nan):
         with pytest.raises(ValueError, match=message):
             kind(**{name: value})
@@ -135,19 +140,60 @@ def test_times_may_be_without_limit_and_not_zero(name: str) -> None:
             kind(**{name: wrong})
 
 
+def test_waits_are_no_milliseconds() -> None:
+    kind: Any = PoolConfig
+    for name in ("connection_timeout", "health_check_timeout"):
+        assert getattr(kind(**{name: 3600}), name) == 3600
+        message = rf"PoolConfig\.{name} must be .* seconds, not milliseconds.*; it is 30000\.$"
+        with pytest.raises(ValueError, match=message):
+            kind(**{name: 30_000})
+    # Ages and intervals may well be days.
+    for name in ("max_idle", "max_lifetime", "health_check_interval"):
+        assert getattr(kind(**{name: 1_000_000}), name) == 1_000_000
+
+
 @pytest.mark.parametrize(
     ("kind", "name"), [(PoolConfig, "drain_timeout"), (SQLiteConfig, "busy_timeout")]
 )
 def test_other_times_may_be_zero_and_not_without_limit(kind: Any, name: str) -> None:
-    for value in (0, 0.5, 10):
+    for value in (0, 0.5, 10, 3600):
         assert getattr(kind(**{name: value}), name) == value
-    message = rf"{kind.__name__}\.{name} must be a finite number of seconds, 0 or more"
-    for value in (-1, math.inf, math.nan):
+    message = (
+        rf"{kind.__name__}\.{name} must be a finite number of seconds, not milliseconds, from 0 to"
+        " 3600; it is "
+    )
+    for value in (-1, math.inf, math.nan, 3601, 5000):
         with pytest.raises(ValueError, match=message):
             kind(**{name: value})
     for wrong in (False, "1"):
         with pytest.raises(TypeError, match=message):
             kind(**{name: wrong})
+
+
+def test_the_window_of_warnings_has_two_ends() -> None:
+    for value in (0.5, 10):
+        assert PoolConfig(warning_window=value).warning_window == value
+    message = (
+        r"PoolConfig\.warning_window must be a finite number of seconds, not milliseconds, above"
+    )
+    for value in (0, -1, math.inf, math.nan, 60_000):
+        with pytest.raises(ValueError, match=message):
+            PoolConfig(warning_window=value)
+    with pytest.raises(TypeError, match=message):
+        PoolConfig(warning_window="1")  # type: ignore[arg-type]  # what is refused
+
+
+@pytest.mark.parametrize("name", ["warning_idle_share", "warning_error_share"])
+def test_shares_are_from_nothing_to_all(name: str) -> None:
+    kind: Any = PoolConfig
+    for value in (0, 0.5, 1):
+        assert getattr(kind(**{name: value}), name) == value
+    message = rf"PoolConfig\.{name} must be a share, from 0 to 1; it is "
+    for value in (-0.1, 20, math.nan):
+        with pytest.raises(ValueError, match=message):
+            kind(**{name: value})
+    with pytest.raises(TypeError, match=message):
+        kind(**{name: True})
 
 
 @pytest.mark.parametrize(
@@ -264,6 +310,7 @@ def test_settings_from_a_mapping() -> None:
     assert PoolConfig.from_mapping({"max_readers": 8, "max_idle": 5}) == PoolConfig(
         max_readers=8, max_idle=5
     )
+    assert PoolConfig.from_mapping({"warning_idle_share": 0}).warning_idle_share == 0
     assert SQLiteConfig.from_mapping({"synchronous": "normal", "extensions": ["a"]}) == (
         SQLiteConfig(synchronous="normal", extensions=("a",))
     )

@@ -8,6 +8,7 @@ import attrs
 import pytest
 
 from trio_sqlrepo._base.stats import LaneStats, StatementStats, Stats
+from trio_sqlrepo._base.warnings import DegradedSize
 
 LANE = LaneStats(
     size=2,
@@ -26,14 +27,17 @@ LANE = LaneStats(
 STATEMENT = StatementStats(
     calls=10, errors=1, rows=90, total_seconds=0.5, max_seconds=0.125, precompiled=True
 )
+WARNING = DegradedSize(connections="reader", size=2, most=4, reason="no more files")
 STATS = Stats(
     path="chat.db",
     state="open",
+    outage=None,
     readers=LANE,
     writers=LANE,
     commits=4,
     writes=10,
     statements={"Messages.get": STATEMENT},
+    warnings=(WARNING,),
 )
 
 
@@ -47,16 +51,18 @@ def test_as_dict_is_plain() -> None:
     assert plain == {
         "path": "chat.db",
         "state": "open",
+        "outage": None,
         "readers": attrs.asdict(LANE),
         "writers": attrs.asdict(LANE),
         "commits": 4,
         "writes": 10,
         "writes_per_commit": 2.5,
         "statements": {"Messages.get": attrs.asdict(STATEMENT)},
+        "warnings": [WARNING.as_dict()],
     }
 
 
-@pytest.mark.parametrize("record", [LANE, STATEMENT, STATS])
+@pytest.mark.parametrize("record", [LANE, STATEMENT, STATS, WARNING])
 def test_records_are_frozen(record: attrs.AttrsInstance) -> None:
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         setattr(record, attrs.fields(type(record))[0].name, 0)

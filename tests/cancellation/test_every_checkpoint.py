@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from tests.cancellation.calls import CALLS, Ticking, open_ticking
-from tests.cancellation.stepping import Ticker, When, attempt
+from tests.cancellation.stepping import Attempt, Ticker, When, attempt
 from tests.notes import Notes, assert_healthy
 from tests.support import read_in_child
 from trio_sqlrepo import Database, PoolConfig
@@ -27,8 +27,10 @@ POOLS = {
 }
 
 
-async def cancel_everywhere(db: Database, ticker: Ticker, name: str, when: When) -> list[str]:
-    """What must be in the database afterwards."""
+async def cancel_everywhere(
+    db: Database, ticker: Ticker, name: str, when: When
+) -> tuple[list[str], list[Attempt]]:
+    """What must be in the database afterwards, and what came of each attempt."""
     call = CALLS[name]
     present: list[str] = []
     outcomes = []
@@ -47,7 +49,7 @@ async def cancel_everywhere(db: Database, ticker: Ticker, name: str, when: When)
     assert not outcomes[-1].fired
     if when is When.BLOCKED:
         assert len(outcomes) > 2, "no checkpoint was found"
-    return present
+    return present, outcomes
 
 
 async def check_contents(db: Database, present: list[str]) -> None:
@@ -64,7 +66,7 @@ async def test_cancelled_means_nothing_and_returned_means_all(
     present: list[str] = []
     async with open_ticking(db_path, ticker, POOLS[pool]) as db:
         for when in When:
-            present += await cancel_everywhere(db, ticker, name, when)
+            present += (await cancel_everywhere(db, ticker, name, when))[0]
             await check_contents(db, present)
     assert sorted(read_in_child(db_path, "SELECT body FROM note")) == sorted(
         (body,) for body in present

@@ -13,6 +13,7 @@ from trio_sqlrepo._base.errors import DeclarationError
 from trio_sqlrepo._base.inspection import Inspection
 from trio_sqlrepo._data.contract import check_repositories
 from trio_sqlrepo._query.declare import declarations_of, overridden_in, query, transaction
+from trio_sqlrepo._repository import Repository
 
 T = TypeVar("T")
 SCHEMA = "CREATE TABLE user (id INTEGER PRIMARY KEY, name TEXT NOT NULL, price INTEGER)"
@@ -194,3 +195,47 @@ def test_there_may_be_no_repositories(db: Database) -> None:
     contract = check_repositories([], db.inspect)
     assert contract.statements == ()
     assert contract.plans == {}
+
+
+class Hiding(Repository):
+    @query("SELECT 1")
+    async def using(self) -> int: ...  # type: ignore[override]  # what is refused
+
+    @transaction
+    async def session(self) -> None: ...  # type: ignore[override]  # what is refused
+
+    @query("SELECT 1")
+    async def sessions(self) -> int: ...
+
+
+def test_an_attribute_of_every_repository_is_not_hidden(db: Database) -> None:
+    with pytest.raises(DeclarationError) as caught:
+        check_repositories([Hiding], db.inspect, base=Repository)
+    assert [problem.partition(" (")[0] for problem in caught.value.problems] == [
+        "Hiding.using",
+        "Hiding.session",
+    ]
+    assert caught.value.problems[1].endswith(
+        "): `session` is an attribute of every Repository; rename it."
+    )
+
+
+def make_users() -> type:
+    class Users(Base):
+        @query("SELECT count(*) FROM user")
+        async def all(self) -> int: ...
+
+    return Users
+
+
+def test_classes_of_one_name_are_told_apart(db: Database) -> None:
+    one, two = make_users(), make_users()
+    contract = check_repositories([Users, one, UserTable, two, one], db.inspect, base=Base)
+    here = __name__
+    assert [statement.name for statement in contract.statements] == [
+        f"{here}.Users.get",
+        f"{here}.Users.all",
+        f"{here}.make_users.<locals>.Users.all",
+        "UserTable.all",
+        f"{here}.make_users.<locals>.Users (2).all",
+    ]

@@ -169,6 +169,17 @@ def test_a_script_cannot_leave_its_transaction(driver: Driver, sql: str) -> None
     assert driver.execute(TABLES, ()) == []
 
 
+def test_a_function_that_raises_value_error_is_the_cause(db_path: Path) -> None:
+    error = ValueError("secret")
+    functions = {"f": SqlFunction(call=raising(error))}
+    with (
+        closing(open_migrator(db_path, functions=functions)) as driver,
+        pytest.raises(MigrationError, match=r"^Migration a failed: ValueError raised\.") as caught,
+    ):
+        migrate_with(driver, [Migration("a", "SELECT f()")])
+    assert caught.value.__cause__ is error
+
+
 def test_of_a_functions_error_only_the_type_is_shown(db_path: Path) -> None:
     function = SqlFunction(call=raising(LookupError("secret")))
     with closing(open_migrator(db_path, functions={"f": function})) as driver:

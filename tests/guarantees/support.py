@@ -73,7 +73,8 @@ import sys
 import apsw
 
 connection = apsw.Connection(sys.argv[1])
-connection.execute("BEGIN IMMEDIATE")
+for statement in sys.argv[2:]:
+    connection.execute(statement).fetchall()
 print("held", flush=True)
 sys.stdin.read()
 connection.execute("ROLLBACK")
@@ -84,8 +85,21 @@ connection.close()
 @contextmanager
 def write_lock_held(path: Path) -> Iterator[None]:
     """Have a child process hold the write lock, which it takes at once or not at all."""
+    with _held(path, "BEGIN IMMEDIATE"):
+        yield
+
+
+@contextmanager
+def view_held(path: Path) -> Iterator[None]:
+    """Have a child process read, so that the WAL of this moment stays in use."""
+    with _held(path, "BEGIN", "SELECT * FROM sqlite_schema"):
+        yield
+
+
+@contextmanager
+def _held(path: Path, *statements: str) -> Iterator[None]:
     child = subprocess.Popen(
-        [sys.executable, "-c", _LOCKER, str(path)],
+        [sys.executable, "-c", _LOCKER, str(path), *statements],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         encoding="utf-8",

@@ -254,3 +254,159 @@ async def test_settings_are_as_they_were(max_readers: int, db_path: Path) -> Non
                 await apply(misuse)
             assert await apply(settings) == before
         assert await Notes(db).increment() == 1
+
+
+# -- what is found is not reused -------------------------------------------------------------------
+
+
+class Careless(Repository):
+    @query("SELECT count(*) FROM note")
+    async def count(self) -> int: ...
+
+    @transaction
+    async def make_temporary(self) -> None:
+        await self.count()
+        await self.session.execute("CREATE TEMP TABLE extra (n)")
+
+    @transaction
+    async def make_temporary_and_raise(self) -> None:
+        await self.session.execute("CREATE TEMP TABLE extra (n)")
+        raise LookupError
+
+
+async def temporary_by_execute(db: Database) -> None:
+    await db.execute("CREATE TEMP TABLE extra (n)")
+
+
+async def temporary_by_function(db: Database) -> None:
+    await db.write(lambda connection: connection.execute("CREATE TEMP TABLE extra (n)").fetchall())
+
+
+async def temporary_by_transaction(db: Database) -> None:
+    async with db.transaction() as tx:
+        await tx.execute("CREATE TEMP TABLE extra (n)")
+        await Notes(tx).count()
+
+
+async def temporary_by_savepoint(db: Database) -> None:
+    async with db.transaction() as tx, tx.savepoint():
+        await tx.execute("CREATE TEMP VIEW extra AS SELECT 1 AS n")
+
+
+async def temporary_by_body(db: Database) -> None:
+    await Careless(db).make_temporary()
+
+
+async def temporary_by_body_in_transaction(db: Database) -> None:
+    async with db.transaction() as tx:
+        await Careless(tx).make_temporary()
+
+
+async def limit_by_read(db: Database) -> None:
+    await db.read(lambda connection: connection.limit(0, 1000))
+
+
+async def limit_by_write(db: Database) -> None:
+    await db.write(lambda connection: connection.limit(0, 1000))
+
+
+async def setting_by_write(db: Database) -> None:
+    def function(connection: Any) -> None:
+        gate, connection.authorizer = connection.authorizer, None
+        connection.execute("PRAGMA recursive_triggers = ON").fetchall()
+        connection.authorizer = gate
+
+    await db.write(function)
+
+
+async def transaction_by_write(db: Database) -> None:
+    def function(connection: Any) -> None:
+        gate, connection.authorizer = connection.authorizer, None
+        connection.execute("COMMIT; BEGIN").fetchall()
+        connection.authorizer = gate
+
+    await db.write(function)
+
+
+async def blob_by_write(db: Database) -> None:
+    def function(connection: Any) -> None:
+        _kept.append(connection.blob_open("main", "note", "body", 1, False))
+
+    await db.write(function)
+
+
+LEFT: Final = [
+    temporary_by_execute,
+    temporary_by_function,
+    temporary_by_transaction,
+    temporary_by_savepoint,
+    temporary_by_body,
+    temporary_by_body_in_transaction,
+    limit_by_read,
+    limit_by_write,
+    setting_by_write,
+    transaction_by_write,
+    blob_by_write,
+]
+
+
+@pytest.mark.parametrize("max_readers", [0, 1])
+@pytest.mark.parametrize("leave", LEFT)
+async def test_what_is_dirty_is_replaced(
+    leave: Callable[[Database], Awaitable[None]], max_readers: int, db_path: Path
+) -> None:
+    pool = PoolConfig(max_readers=max_readers, min_readers=max_readers)
+    async with open_endless(db_path, Begun(), Careless, pool=pool) as db:
+        await Notes(db).put("", "first")
+        with suppress(SqlRepoError):
+            await leave(db)
+        _kept.clear()
+        await until(lambda: db.stats().readers.replaced + db.stats().writers.replaced == 1)
+        # The next caller meets the replacement.
+        await Notes(db).put("", "second")
+        assert await db.execute("SELECT count(*) FROM sqlite_temp_schema") == [(0,)]
+        async with db.transaction() as tx:
+            assert await tx.execute("SELECT count(*) FROM sqlite_temp_schema") == [(0,)]
+            assert await tx.execute("PRAGMA recursive_triggers") == [(0,)]
+
+
+async def undone_by_body(db: Database) -> None:
+    await Careless(db).make_temporary_and_raise()
+
+
+async def undone_by_transaction(db: Database) -> None:
+    async with db.transaction() as tx:
+        await tx.execute("CREATE TEMP TABLE extra (n)")
+        await tx.rollback()
+
+
+async def dropped_by_transaction(db: Database) -> None:
+    async with db.transaction() as tx:
+        await tx.execute("CREATE TEMP TABLE extra (n)")
+        await tx.execute("DROP TABLE extra")
+
+
+async def hook_by_write(db: Database) -> None:
+    await db.write(lambda connection: connection.set_update_hook(print))
+
+
+@pytest.mark.parametrize(
+    "leave", [undone_by_body, undone_by_transaction, dropped_by_transaction, hook_by_write]
+)
+async def test_what_is_clean_is_kept(
+    leave: Callable[[Database], Awaitable[None]], db_path: Path
+) -> None:
+    async with open_endless(db_path, Begun(), Careless) as db:
+        with suppress(LookupError):
+            await leave(db)
+        await Notes(db).put("", "second")
+        assert db.stats().writers.replaced == 0
+
+
+async def test_a_database_in_memory_is_swept_and_kept() -> None:
+    async with open_endless(Path(":memory:"), Begun(), Careless) as db:
+        await Notes(db).put("", "first")
+        await temporary_by_execute(db)
+        await temporary_by_body(db)
+        assert await db.execute("SELECT name FROM sqlite_temp_schema") == []
+        assert await Notes(db).bodies() == ["first"]

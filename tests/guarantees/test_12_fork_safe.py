@@ -15,7 +15,7 @@ from tests.support import run_child
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 
 # A program that opens a database, forks while many tasks read and write, and goes on.
-_PROGRAM: Final = """\
+PROGRAM: Final = """\
 import gc, multiprocessing, os, sys, warnings
 import trio
 from tests.notes import Notes, open_notes
@@ -103,7 +103,7 @@ trio.run(main)
 
 @pytest.mark.parametrize("leave", ["at once", "normally"])
 async def test_a_forked_child_is_refused_and_the_parent_goes_on(leave: str, db_path: Path) -> None:
-    child = await trio.to_thread.run_sync(lambda: run_child("-c", _PROGRAM, db_path, leave))
+    child = await trio.to_thread.run_sync(lambda: run_child("-c", PROGRAM, db_path, leave))
     assert child.returncode == 0, child.stderr
     written = int(child.stdout)
     assert await read_file(db_path, "SELECT count(*) FROM note") == [(written,)]

@@ -39,6 +39,7 @@ class House:
         self.pool = Pool("house.db", config, self.readers, self.writers)
         self.supervisor: Supervisor
         self.before_open: Callable[[Worker], object] = id  # on the thread that opens
+        self.suspicions: list[BaseException | None] = []  # of each connection opened
         self.make_errors: list[BaseException] = []  # the next attempts to make a worker meet these
 
     def make_worker(self, lane: Lane, name: str) -> Worker:
@@ -51,6 +52,7 @@ class House:
     def open_driver(self, worker: Worker) -> FakeDriver:
         self.before_open(worker)
         driver = FakeDriver(self.file)
+        self.suspicions.append(worker.suspicion)
         worker.adopt(driver)
         worker.tally.make_room(1)
         return driver

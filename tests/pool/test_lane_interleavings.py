@@ -40,7 +40,7 @@ class World:
         self.enders: dict[Worker, Job] = {}  # RELEASE jobs under way
         self.outbox = self.pool._outbox
 
-    def _answer(self, job: Job) -> None:
+    def _answer(self, job: Job, error: BaseException | None) -> None:
         if job.task is None:
             return
         job.task = None

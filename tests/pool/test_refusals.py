@@ -9,11 +9,11 @@ import trio.testing
 from tests.fake_driver import call
 from tests.pool.support import Crew, lease_job
 from trio_sqlrepo._base.config import PoolConfig
-from trio_sqlrepo._base.errors import DatabaseReplaced, PoolOverloaded, ReentrantUse, SqlError
+from trio_sqlrepo._base.errors import DatabaseCorrupt, PoolOverloaded, ReentrantUse, SqlError
 from trio_sqlrepo._base.job import Job
 from trio_sqlrepo._pool import refusals
 from trio_sqlrepo._pool.lane import Lane
-from trio_sqlrepo._pool.state import running_on
+from trio_sqlrepo._pool.state import Outage, running_on
 from trio_sqlrepo._worker.thread import Worker
 
 
@@ -35,20 +35,26 @@ def test_in_a_forked_child_it_says_to_open_again() -> None:
 
 def test_a_bug_is_named_and_is_the_cause() -> None:
     bug = KeyError("x")
-    error = refusals.failed("a.db", bug)
+    error = refusals.stopped("a.db", bug)
     assert "because of a bug in trio_sqlrepo: KeyError. Please report it." in str(error)
     assert error.__cause__ is bug
 
 
-def test_a_replaced_file_is_told_to_each_caller_by_its_own_copy() -> None:
-    loss = DatabaseReplaced("another file")
-    error = refusals.failed("a.db", None, loss)
-    assert (type(error), str(error)) == (DatabaseReplaced, "another file")
-    assert error is not loss
+def test_an_outage_is_told_by_an_error_of_what_was_found() -> None:
+    found = DatabaseCorrupt("It is damaged.", code=11, extended_code=267, query="Notes.all")
+    error = refusals.out_of_service("a.db", Outage(found, since=1.0), now=4.0)
+    assert isinstance(error, DatabaseCorrupt)
+    assert (error.code, error.extended_code, error.query) == (11, 267, None)
+    assert "'a.db' is out of service since 3 s; nothing of this call was applied." in str(error)
+    assert "What was found: It is damaged." in str(error)
+    assert str(found) == "It is damaged."
+    other = refusals.out_of_service("a.db", Outage(OSError("no descriptors"), since=1.0), now=4.0)
+    assert type(other) is SqlError
+    assert "no descriptors" in str(other)
 
 
 def test_a_lost_only_connection_says_why() -> None:
-    error = refusals.failed("a.db", None, OSError("gone"))
+    error = refusals.stopped("a.db", None, OSError("gone"))
     assert type(error) is SqlError
     assert str(error) == "The database 'a.db' was lost with its only connection: gone"
 

@@ -90,7 +90,7 @@ async def test_a_reader_that_cannot_be_opened_on_demand_leaves_the_lane_degraded
         stats = describe_pool(house.pool, [statement("slow")]).readers
         assert (stats.size, stats.failed) == (1, 1)
         assert stats.degraded == "a reader connection could not be opened: first"
-        assert "house.db serves with 1 reader connections: first" in caplog.text
+        assert "house.db serves with 1 reader connections: a reader connection could" in caplog.text
         # Not before its time, whatever waits.
         failed_at = trio.current_time()
         await pass_time(mock_clock, 0.001, lambda: house.readers.failed == 2)
@@ -204,6 +204,8 @@ async def test_a_broken_connection_is_replaced(caplog: pytest.LogCaptureFixture)
         assert house.readers.workers != [old]
         assert (house.readers.created, house.readers.replaced) == (2, 1)
         assert "reader 1 of house.db is replaced: The disk is on fire." in caplog.text
+        ((_, *replaced),) = house.readers.replaced_for
+        assert replaced == ["reader 1", "The disk is on fire."]
 
 
 async def test_a_bug_fails_the_pool_and_the_block_raises_it_as_itself(
@@ -213,11 +215,11 @@ async def test_a_bug_fails_the_pool_and_the_block_raises_it_as_itself(
         async with a_house() as house:
             with pytest.raises(ZeroDivisionError):
                 await house.pool.run(crashing(house))
-            assert house.pool.state is State.FAILED
+            assert house.pool.state is State.STOPPED
             for job in (call("write"), call("read", writes=False)):
                 with pytest.raises(InternalError, match="because of a bug"):
                     await house.pool.run(job)
-    assert "the pool of house.db has failed" in caplog.text
+    assert "the pool of house.db has stopped" in caplog.text
     assert house.file.open_connections == 0
 
 
@@ -245,7 +247,7 @@ async def test_a_lost_connection_to_memory_is_the_end(caplog: pytest.LogCaptureF
     async with a_house(renewable=False, min_readers=0, max_readers=0) as house:
         with pytest.raises(SqlError, match="on fire"):
             await house.pool.run(call("failing", Act(raises=broken())))
-        await until(lambda: house.pool.state is State.FAILED)
+        await until(lambda: house.pool.state is State.STOPPED)
         with pytest.raises(SqlError, match="lost with its only connection"):
             await house.pool.run(call("later"))
         house.pool.lose(broken("told once"))
@@ -293,7 +295,7 @@ async def test_a_wedged_thread_is_abandoned_and_its_call_answered(
             nursery.start_soon(wait_in_vain, worker)
         await answer.given.wait()
         assert isinstance(answer.error, OutcomeUnknown if committing else PoolClosed)
-        assert "writer 1 of house.db did not end within 1 s of being interrupted" in caplog.text
+        assert "writer 1 of house.db did not end within" in caplog.text
         let_go.set()
         await until(lambda: any(told.event is Event.ENDED for told in house.pool._outbox.copy()))
         house.pool.hear()  # nobody listens to it any more

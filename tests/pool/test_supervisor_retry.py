@@ -9,11 +9,11 @@ from tests.pool.house import a_house, pass_time
 async def test_a_retry_that_finds_the_lane_full_opens_nothing(mock_clock: MockClock) -> None:
     async with a_house(max_readers=1) as house, trio.open_nursery() as nursery:
         lane = house.readers
-        house.supervisor._failures[lane] = 1
+        house.supervisor.recovery._failures[lane] = 1
         ended = trio.Event()
 
         async def retry() -> None:
-            await house.supervisor._retry(lane)
+            await house.supervisor.recovery._retry(lane)
             ended.set()
 
         nursery.start_soon(retry)

@@ -129,8 +129,9 @@ def test_a_mapping_has_no_name_for_a_question_mark(writer: SqliteDriver) -> None
 )
 @pytest.mark.parametrize("method", ["execute", "is_read_only", "runs_alone"])
 def test_what_is_refused(writer: SqliteDriver, sql: str, says: str, method: str) -> None:
-    with pytest.raises(SqlError, match=says):
+    with pytest.raises(SqlError, match=says) as caught:
         getattr(writer, method)(sql)
+    assert caught.value.query == sql
     assert writer.is_clean()
 
 

@@ -204,7 +204,7 @@ def test_what_it_changes_about_the_connection_is_seen(
 ) -> None:
     writer.apply(function)
     assert not writer.is_clean()
-    assert writer._adhoc.dirt == dirt
+    assert writer._leftovers.dirt == dirt
 
 
 def test_what_can_be_put_back_is_put_back(writer: SqliteDriver) -> None:

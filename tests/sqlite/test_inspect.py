@@ -179,6 +179,9 @@ def test_functions_are_named_in_lower_case(driver: SqliteDriver) -> None:
         ("PRAGMA optimize", "PRAGMA optimize can't be a declared query"),
         ("VACUUM", "VACUUM can't be a declared query"),
         ("VACUUM INTO :path", "VACUUM can't be a declared query"),
+        ("CREATE TEMP TABLE x (a)", "What is temporary can't be declared"),
+        ("CREATE TEMP VIEW x AS SELECT 1", "What is temporary can't be declared"),
+        ("CREATE VIRTUAL TABLE temp.x USING fts5 (a)", "What is temporary can't be declared"),
     ],
 )
 def test_what_a_declared_query_may_not_do(driver: SqliteDriver, sql: str, sentence: str) -> None:
@@ -187,6 +190,17 @@ def test_what_a_declared_query_may_not_do(driver: SqliteDriver, sql: str, senten
     (found,) = inspection.forbidden
     assert found.startswith(sentence)
     assert found.endswith(".")
+
+
+def test_what_stays_may_be_declared(driver: SqliteDriver) -> None:
+    for sql in (
+        "CREATE TABLE x (a)",
+        "CREATE INDEX x ON log (entry)",
+        "DROP TABLE log",
+        "SELECT * FROM sqlite_temp_schema",
+    ):
+        inspection = driver.inspect(sql)
+        assert (inspection.error, inspection.forbidden) == (None, ())
 
 
 def test_a_pragma_is_not_obeyed_by_inspecting_it(driver: SqliteDriver) -> None:

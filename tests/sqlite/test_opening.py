@@ -193,7 +193,7 @@ def test_a_read_only_connection_is_refused(
 ) -> None:
     run_in(opened(Role.WRITER), CREATE)
 
-    def connect(path: str, *_: object) -> apsw.Connection:
+    def connect(path: str, *_: object, **__: object) -> apsw.Connection:
         return apsw.Connection(path, flags=apsw.SQLITE_OPEN_READONLY)
 
     monkeypatch.setattr(opening, "_connect", connect)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.sqlite.support import reads
+from trio_sqlrepo._base.config import SqlFunction, SQLiteConfig
+from trio_sqlrepo._base.driver import Role
 from trio_sqlrepo._base.errors import (
     InternalError,
     SqlError,
@@ -15,6 +17,7 @@ from trio_sqlrepo._base.errors import (
 )
 
 if TYPE_CHECKING:
+    from tests.sqlite.support import Opener
     from trio_sqlrepo._sqlite import SqliteDriver
 
 
@@ -87,6 +90,17 @@ def test_an_error_names_statement_and_line(writer: SqliteDriver, script: str, sa
     assert "s3cret" not in str(caught.value)
     assert caught.value.__context__ is None
     assert writer.is_clean()
+
+
+def test_what_a_function_raises_is_itself(opened: Opener) -> None:
+    def refuse(value: object) -> None:
+        raise ValueError("not this one")
+
+    config = SQLiteConfig(functions={"refuse": SqlFunction(call=refuse)})
+    driver = opened(Role.WRITER, config)
+    with pytest.raises(ValueError, match="not this one"):
+        run(driver, "SELECT 1; SELECT refuse(1)")
+    assert driver.is_clean()
 
 
 def test_a_constraint_in_a_script_is_that_error(writer: SqliteDriver) -> None:

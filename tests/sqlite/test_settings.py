@@ -244,6 +244,41 @@ def test_views_call_innocuous_functions_only(opened: Opener, *, innocuous: bool)
             driver.execute("SELECT x FROM v")
 
 
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        (SQLiteConfig(extensions=("/nowhere/nope",)), "can't load"),
+        (SQLiteConfig(pragmas={"no_such_thing": 1}), "does not know"),
+        (SQLiteConfig(pragmas={"wal_checkpoint": 1, "threads": -5}), "did not take"),
+        (SQLiteConfig(vfs="nope"), "not registered"),
+    ],
+)
+def test_a_setting_that_is_refused_leaves_no_file(
+    opened: Opener, db_path: Path, config: SQLiteConfig, says: str
+) -> None:
+    for role in (Role.MIGRATOR, Role.WRITER):
+        with pytest.raises(OpenError, match=says):
+            opened(role, config)
+    assert list(db_path.parent.iterdir()) == []
+
+
+def test_settings_are_tried_in_memory_for_a_new_file_only(
+    opened: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[bool] = []
+    make = Settings.make
+
+    def noted(settings: Settings, *, memory: bool) -> None:
+        made.append(memory)
+        make(settings, memory=memory)
+
+    monkeypatch.setattr(Settings, "make", noted)
+    opened(Role.MIGRATOR)
+    assert made == [True, False]
+    opened(Role.WRITER)
+    assert made == [True, False, False]
+
+
 def test_an_extension_that_cannot_be_loaded(opened: Opener, tmp_path: Path) -> None:
     config = SQLiteConfig(extensions=(str(tmp_path / "nope.so"),))
     with pytest.raises(OpenError, match="which SQLite can't load"):
@@ -263,7 +298,7 @@ def test_loading_is_possible_only_while_the_named_ones_are_loaded(
 
     monkeypatch.setattr(apsw, "Connection", Connection)
     driver = opened(Role.WRITER, SQLiteConfig(extensions=("a", "b")))
-    assert [name for name, _ in loaded] == ["a", "b"]
+    assert [name for name, _ in loaded] == ["a", "b"] * 2  # once in memory: the file is new
     assert driver._connection.config(apsw.SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, -1) == 0
 
 

@@ -32,6 +32,7 @@ from trio_sqlrepo._base.driver import Role, Verdict
 from trio_sqlrepo._sqlite import SqliteDriver, open_driver
 from trio_sqlrepo.testing.faults import Fault, Faults, Fired, open_database_with
 from trio_sqlrepo.testing.faults._driver import WatchedDriver, watched_opener
+from trio_sqlrepo.testing.faults._plan import FaultWatch
 
 
 @pytest.fixture(autouse=True)
@@ -97,9 +98,12 @@ async def test_a_write_meets_a_fault(
         assert type(caught.value) is error
         faults.check()
         assert [fired.fault for fired in faults.fired] == [fault]
+        in_doubt = database.stats().state == "failed"
+        assert in_doubt == (error is DatabaseCorrupt)
+        await database.check()  # which has a file in doubt looked at
         await accounts.add(1, 100)  # service goes on
         assert await accounts.balance(1) == (112 if kept else 110)
-        assert database.stats().writers.replaced == replaced
+        assert in_doubt or database.stats().writers.replaced == replaced
 
 
 @pytest.mark.parametrize("failure", ["ioerr", "full"])
@@ -120,17 +124,20 @@ async def test_a_fault_that_ends_the_transaction_ends_all_of_it(
         assert await Accounts(database).balance(1) == 10
 
 
-async def test_a_damaged_page_ends_one_statement_only(db_path: Path) -> None:
+async def test_a_damaged_page_ends_all_until_the_file_is_found_well(db_path: Path) -> None:
     faults = Faults()
     async with a_bank(faults, db_path) as database:
         await Accounts(database).open(1, 10)
-        async with database.transaction() as tx:
-            accounts = Accounts(tx)
-            await accounts.add(1, 5)
-            faults.arm(Fault("corrupt", at="run"))
-            with pytest.raises(DatabaseCorrupt):
-                await accounts.add(1, 6)
-            assert await accounts.balance(1) == 15
+        with pytest.raises(DatabaseCorrupt, match="out of service"):
+            async with database.transaction() as tx:
+                accounts = Accounts(tx)
+                await accounts.add(1, 5)
+                faults.arm(Fault("corrupt", at="run"))
+                with pytest.raises(DatabaseCorrupt):
+                    await accounts.add(1, 6)
+                await accounts.balance(1)
+        assert (await database.check()).well  # it has the file looked at
+        assert await Accounts(database).balance(1) == 10
 
 
 async def test_a_read_meets_a_fault_and_its_reader_is_replaced(db_path: Path) -> None:
@@ -319,7 +326,9 @@ def facts(error: Any, driver: SqliteDriver) -> tuple[Any, ...]:
 
 
 def opened(path: Path, *faults: Fault) -> WatchedDriver:
-    return watched_opener(open_driver, Faults(*faults))(str(path), SQLiteConfig(), Role.WRITER)
+    return watched_opener(open_driver, FaultWatch(Faults(*faults)))(
+        str(path), SQLiteConfig(), Role.WRITER
+    )
 
 
 def test_a_full_disk_is_as_the_real_one(tmp_path: Path) -> None:
@@ -355,7 +364,7 @@ def test_an_interrupted_write_is_as_the_real_one(tmp_path: Path) -> None:
         driver.begin_write()
         driver.execute("CREATE TABLE t (x)")
         if fault:
-            driver._watches[0]._pass_time = lambda *_, driver=driver: driver.abort()  # type: ignore[attr-defined]
+            driver._watches[0]._faults._pass_time = lambda *_, driver=driver: driver.abort()  # type: ignore[attr-defined]
             sql = many + "INSERT INTO t SELECT i FROM n"
         else:
             driver.real._connection.create_scalar_function("stop", stop, 0)

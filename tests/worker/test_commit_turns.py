@@ -646,3 +646,30 @@ def test_a_cancelled_read_gives_up_its_wait_to_begin() -> None:
     assert not thread.is_alive()
     assert isinstance(job.error, Stopped)
     assert not isinstance(job.error, Interrupted)
+
+
+def test_only_a_group_with_a_body_is_looked_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = writer_desk()
+    looks: list[list[str]] = []
+
+    def look() -> bool:
+        looks.append(list(desk.file.rows))
+        return True
+
+    monkeypatch.setattr(desk.driver, "is_clean", look)
+    desk.turn(call("a"), call("b"))
+    assert looks == []
+    desk.turn(call("c"), body("d"), call("e"))
+    assert looks == [["a", "b", "c", "d", "e"]]
+    desk.turn(call("f"))
+    assert len(looks) == 1
+
+
+def test_what_a_body_leaves_costs_the_connection_and_no_answer() -> None:
+    desk = writer_desk()
+    leaving = body("a")
+    desk.driver.dirty = "a table"
+    desk.turn(leaving)
+    assert leaving.error is None
+    assert desk.told == desk.file.rows == ["a"]
+    assert "a temporary table" in str(desk.retired)

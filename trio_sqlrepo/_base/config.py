@@ -30,20 +30,32 @@ def _whole(at_least: int, unit: str) -> _Check:
     return check
 
 
-def _seconds(owner: object, field: attrs.Attribute[Any], value: object) -> None:
-    must = "a number of seconds above 0 (math.inf for no limit)"
-    if type(value) not in {int, float}:
-        raise TypeError(_refusal(owner, field, must, value))
-    if not value > 0:  # type: ignore[operator]  # the line above left int and float; NaN fails too
-        raise ValueError(_refusal(owner, field, must, value))
+def _number(must: str, fits: Callable[[float], bool]) -> _Check:
+    def check(owner: object, field: attrs.Attribute[Any], value: Any) -> None:
+        if type(value) not in {int, float}:
+            raise TypeError(_refusal(owner, field, must, value))
+        if not fits(value):  # NaN fits nothing
+            raise ValueError(_refusal(owner, field, must, value))
+
+    return check
 
 
-def _finite_seconds(owner: object, field: attrs.Attribute[Any], value: object) -> None:
-    must = "a finite number of seconds, 0 or more"
-    if type(value) not in {int, float}:
-        raise TypeError(_refusal(owner, field, must, value))
-    if not 0 <= value < math.inf:  # type: ignore[operator]  # as above
-        raise ValueError(_refusal(owner, field, must, value))
+# A longer wait than an hour is a number of milliseconds in the wrong place.
+_HOUR = 3600
+_seconds = _number("a number of seconds above 0 (math.inf for no limit)", lambda value: value > 0)
+_patience = _number(
+    f"a number of seconds, not milliseconds, above 0 and up to {_HOUR} (math.inf for no limit)",
+    lambda value: 0 < value <= _HOUR or value == math.inf,
+)
+_finite_seconds = _number(
+    f"a finite number of seconds, not milliseconds, from 0 to {_HOUR}",
+    lambda value: 0 <= value <= _HOUR,
+)
+_some_seconds = _number(
+    f"a finite number of seconds, not milliseconds, above 0 and up to {_HOUR}",
+    lambda value: 0 < value <= _HOUR,
+)
+_share = _number("a share, from 0 to 1", lambda value: 0 <= value <= 1)
 
 
 def _switch(owner: object, field: attrs.Attribute[Any], value: object) -> None:
@@ -91,20 +103,28 @@ class PoolConfig:
         group_commit: most writes in one COMMIT; 1 turns grouping off.
         drain_timeout: at the end of the block queued work is finished for so long, then
             interrupted.
+        warning_window: `stats().warnings` looks back so far.
+        warning_idle_share: warn when fewer of the readers than this share, from 0 to 1, have been
+            idle for the whole window. 0: never.
+        warning_error_share: warn when more of the window's operations than this share have failed.
+            1: never.
     """
 
     min_readers: int = attrs.field(default=1, validator=_whole(0, "connections"))
     max_readers: int = attrs.field(default=4, validator=_whole(0, "connections"))
     max_writers: int = attrs.field(default=1, validator=_whole(1, "connections"))
     reserved_readers: int = attrs.field(default=1, validator=_whole(0, "connections"))
-    connection_timeout: float = attrs.field(default=30.0, validator=_seconds)
+    connection_timeout: float = attrs.field(default=30.0, validator=_patience)
     max_waiting: int = attrs.field(default=10_000, validator=_whole(1, "calls"))
     max_idle: float = attrs.field(default=600.0, validator=_seconds)
     max_lifetime: float = attrs.field(default=3600.0, validator=_seconds)
     health_check_interval: float = attrs.field(default=60.0, validator=_seconds)
-    health_check_timeout: float = attrs.field(default=5.0, validator=_seconds)
+    health_check_timeout: float = attrs.field(default=5.0, validator=_patience)
     group_commit: int = attrs.field(default=128, validator=_whole(1, "writes"))
     drain_timeout: float = attrs.field(default=5.0, validator=_finite_seconds)
+    warning_window: float = attrs.field(default=60.0, validator=_some_seconds)
+    warning_idle_share: float = attrs.field(default=0.2, validator=_share)
+    warning_error_share: float = attrs.field(default=0.01, validator=_share)
 
     def __attrs_post_init__(self) -> None:
         """Refuse numbers that are right alone and wrong together."""

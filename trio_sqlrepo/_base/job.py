@@ -76,11 +76,12 @@ class Kind(enum.Enum):
     FUNCTION = "function"  # Database.read(fn) and Database.write(fn): never grouped or re-run
     LEASE = "lease"  # keeps its worker until it is released
     RELEASE = "release"  # ends the lease it is sent to
+    PROBE = "probe"  # a health check, sent to one idle worker
 
 
 _CALL: Final = Kind.CALL
 _BATCH: Final = Kind.BATCH
-_HOLDING: Final = frozenset({Kind.LEASE, Kind.RELEASE})
+_HOLDING: Final = frozenset({Kind.LEASE, Kind.RELEASE, Kind.PROBE})
 
 
 @final
@@ -104,6 +105,7 @@ class Job:
     task: Any = None  # loop only: who waits, None once answered
     holder: Any = None  # loop only: the task that a lease was granted to
     raise_cancel: Any = None  # loop only: trio's, kept when a claimed job is cancelled
+    interrupted = 0.0  # loop only: trio.current_time() of the first interrupt
     enqueued = 0.0  # loop only: trio.current_time() when submitted
     sequence = 0  # set on the loop when submitted: its place in the FIFO
     value: Any = None  # the thread, until delivered

@@ -7,6 +7,8 @@ from typing import Any
 
 import attrs
 
+from trio_sqlrepo._base.warnings import PoolWarning
+
 
 @attrs.frozen(kw_only=True)
 class LaneStats:
@@ -69,21 +71,26 @@ class Stats:
 
     Attributes:
         path: the database file, or `":memory:"`.
-        state: `"open"`, `"draining"`, `"closed"` or `"failed"`.
+        state: `"open"`, `"failed"` (out of service, until the file is well again), `"draining"`,
+            `"closed"` or `"stopped"` (for good: a bug, or a database in memory was lost).
+        outage: None, or why calls are refused while the state is `"failed"`.
         readers, writers: the lanes. With `max_readers=0` reads are counted in `writers`.
         commits: transactions committed.
         writes: calls whose writes these held.
         writes_per_commit: their ratio; 0.0 before the first.
         statements: by query name, such as `"Messages.get"`.
+        warnings: what deserves a look now; empty where all is well.
     """
 
     path: str
     state: str
+    outage: str | None
     readers: LaneStats
     writers: LaneStats
     commits: int
     writes: int
     statements: Mapping[str, StatementStats]
+    warnings: tuple[PoolWarning, ...] = ()
 
     @property
     def writes_per_commit(self) -> float:
@@ -94,4 +101,5 @@ class Stats:
         """The same as plain dictionaries, numbers and strings, for JSON."""
         plain = attrs.asdict(self)
         plain["writes_per_commit"] = self.writes_per_commit
+        plain["warnings"] = [warning.as_dict() for warning in self.warnings]
         return plain

@@ -5,7 +5,8 @@ Runs on a worker thread: it asks SQLite about each SQL text through `inspect`, a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -71,49 +72,57 @@ def check_repositories(
     Raises:
         DeclarationError: with everything that is wrong in any of them.
     """
-    checker = _Checker(inspect, converter)
+    checker = _Checker(inspect, converter, base)
+    names = _names(repositories)
     for repository in repositories:
         if problem := _no_repository(repository, base):
             checker.problems.append(problem)
         elif repository not in checker.plans:  # given twice
-            checker.check(repository)
+            checker.check(repository, names[repository])
     if checker.problems:
         raise DeclarationError(*checker.problems)
     return Contract(checker.plans, tuple(checker.statements))
 
 
 class _Checker:
-    def __init__(self, inspect: Inspect, converter: cattrs.BaseConverter | None) -> None:
+    def __init__(
+        self, inspect: Inspect, converter: cattrs.BaseConverter | None, base: type
+    ) -> None:
         self.problems: list[str] = []
         self.plans: dict[type, Plans] = {}
         self.statements: list[Statement] = []
         self._inspect = inspect
+        self._base = base
         self._converter = converter
         self._inspections: dict[str, Inspection] = {}
 
-    def check(self, repository: type) -> None:
+    def check(self, repository: type, called: str) -> None:
         plans = self.plans[repository] = Plans()
+        declarations = declarations_of(repository)
+        for name, declaration in declarations.items():
+            if hasattr(self._base, name):
+                where = location(declaration, f"{called}.{name}")
+                problem = f"`{name}` is an attribute of every {self._base.__name__}; rename it"
+                self.problems += sentences(where, [problem])
         # One method may have two names.
-        for declaration in dict.fromkeys(declarations_of(repository).values()):
+        for declaration in dict.fromkeys(declarations.values()):
             if declaration.kind is DeclarationKind.QUERY:
                 try:
-                    self._add(plans, declaration, repository)
+                    self._add(plans, declaration, repository, f"{called}.{declaration.name}")
                 except DeclarationError as error:
                     self.problems.extend(error.problems)
             else:
-                where = location(declaration, f"{repository.__name__}.{declaration.name}")
+                where = location(declaration, f"{called}.{declaration.name}")
                 self.problems += sentences(where, body_problems(declaration, repository))
         for holder, declaration in overridden_in(repository):
             if declaration.kind is DeclarationKind.QUERY:
-                name = f"{repository.__name__}.{declaration.name} of {holder.__name__}"
+                name = f"{called}.{declaration.name} of {holder.__name__}"
                 try:
                     self._add(plans, declaration, repository, name)
                 except DeclarationError as error:
                     plans.unfit[declaration] = error
 
-    def _add(
-        self, plans: Plans, declaration: Declaration, owner: type, name: str | None = None
-    ) -> None:
+    def _add(self, plans: Plans, declaration: Declaration, owner: type, name: str) -> None:
         spec = make_spec(declaration, owner, name=name)
         if spec.sql not in self._inspections:
             self._inspections[spec.sql] = self._inspect(spec.sql)
@@ -122,6 +131,24 @@ class _Checker:
         plan = make_plan(spec, inspection, number=number, converter=self._converter)
         self.statements.append(plan.statement)
         plans[declaration] = plan
+
+
+def _names(repositories: Iterable[Any]) -> dict[type, str]:
+    """What errors and stats call each class: its name, unless another one bears it too.
+
+    Then the module goes before it, and to classes that one function has made again a number.
+    """
+    classes = dict.fromkeys(each for each in repositories if isinstance(each, type))
+    bearers = Counter(each.__name__ for each in classes)
+    names: dict[type, str] = {}
+    seen: Counter[str] = Counter()
+    for each in classes:
+        name = each.__name__
+        if bearers[name] > 1:
+            name = f"{each.__module__}.{each.__qualname__}"
+        seen[name] += 1
+        names[each] = name if seen[name] == 1 else f"{name} ({seen[name]})"
+    return names
 
 
 def _no_repository(repository: Any, base: type) -> str | None:

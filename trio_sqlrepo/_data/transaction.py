@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, final
 import trio
 from trio.lowlevel import enable_ki_protection
 
-from trio_sqlrepo._base.errors import PoolError, SessionError
+from trio_sqlrepo._base.errors import DatabaseError, PoolError, SessionError
 from trio_sqlrepo._base.job import Job, Kind, Row
 from trio_sqlrepo._data.body import check_not_bound_to_connection, guarded, read_only
 from trio_sqlrepo._data.calls import (
@@ -194,8 +194,9 @@ async def snapshot_block(pool: Pool, contract: Contract) -> AsyncGenerator[Snaps
 async def _abandon(lease: Lease) -> None:
     """Undo and give the connection back; whatever stands in the way, it is gone already."""
     if lease.state is LeaseState.OPEN:
-        # Otherwise the pool was closed or the connection lost, and the transaction with it.
-        with suppress(SessionError, PoolError):
+        # Otherwise the pool was closed or is out of service, or the connection was lost, and the
+        # transaction with it.
+        with suppress(SessionError, PoolError, DatabaseError):
             await lease.release(_roll_back)
 
 

@@ -18,16 +18,19 @@ from trio.lowlevel import enable_ki_protection, reschedule
 from trio_sqlrepo._base.job import Job, Kind, Stopped
 from trio_sqlrepo._pool import refusals
 from trio_sqlrepo._pool.alarm import Alarm
-from trio_sqlrepo._pool.state import State
+from trio_sqlrepo._pool.state import Outage, State
+from trio_sqlrepo._pool.warnings import Observer
 from trio_sqlrepo._worker.signal import Signal
 from trio_sqlrepo._worker.thread import Event, Message, Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from trio_sqlrepo._base.config import PoolConfig
     from trio_sqlrepo._base.errors import SqlRepoError
+    from trio_sqlrepo._base.job import Statement
     from trio_sqlrepo._pool.lane import Lane
+    from trio_sqlrepo._pool.wal import WalState
 
 logger: Final = logging.getLogger("trio_sqlrepo")
 
@@ -50,11 +53,15 @@ class Hub:
         self.readers = readers if readers.largest else writers  # one connection serves both
         self.lanes = (writers,) if self.readers is writers else (writers, readers)
         self.state = State.OPEN
-        self.failure: BaseException | None = None  # FAILED: the bug, for the block to raise
-        self.loss: BaseException | None = None  # FAILED without a bug: why there is no database
+        self.failure: BaseException | None = None  # STOPPED: the bug, for the block to raise
+        self.loss: BaseException | None = None  # STOPPED without a bug: why there is no database
+        self.outage: Outage | None = None  # FAILED: why, and since when
         self.outstanding: set[Job] = set()  # submitted and not answered
         self.interrupting: set[Job] = set()  # cancelled after their claim, not answered
         self.sequence = 0  # of the newest job
+        self.wal: WalState | None = None  # as last seen; None: not looked at yet
+        self.statements: Sequence[Statement] = ()  # set by the database
+        self.observer = Observer(self)
         self._outbox: deque[Message] = deque()  # threads append, the loop pops
         self._signal = Signal(blocking=False)
         # The one call under way, if it waits for its own descriptor (`_run_lone`).
@@ -70,7 +77,11 @@ class Hub:
         # Set by the supervisor: a worker's connection opened, or its thread ends.
         self.on_opened: Callable[[Worker], None]
         self.on_ended: Callable[[Worker, BaseException | None], None]
+        self.on_fault: Callable[[Worker, BaseException], None]  # its thread will end
+        self.on_returned: Callable[[Worker], None]  # it was abandoned, and has ended after all
+        self.on_stuck: Callable[[Worker, Job], None]  # it does not come back from an interrupt
         self.grow: Callable[[Lane], None]  # the supervisor's: open one more
+        self.attempt: Callable[[], Awaitable[None]]  # and: try now to come back into service
         # Set by the database: what is wrong with a call made where no loop runs, as in a body.
         self.explain_outside: Callable[[str], Exception]
 
@@ -103,8 +114,10 @@ class Hub:
         job.cancelled = True
         if job.worker is not None:
             job.worker.ticket.cancel(job)
-        self.interrupting.add(job)
-        self.interrupts.arm()
+        if job not in self.interrupting:
+            job.interrupted = self.now()
+            self.interrupting.add(job)
+            self.interrupts.arm()
 
     # -- what threads report -----------------------------------------------------------------
 
@@ -135,8 +148,10 @@ class Hub:
 
     def _hear(self, message: Message) -> None:
         worker = message.worker
-        if worker.buried:
-            return  # abandoned; its calls have been answered
+        if worker.buried:  # abandoned; its calls have been answered
+            if message.event is Event.ENDED:
+                self.on_returned(worker)
+            return
         lane = self.lane_of(worker)
         for job in message.jobs:
             kind = job.kind
@@ -148,7 +163,7 @@ class Hub:
                     self._wake(lane.refused(worker, job))
             elif kind is _RELEASE:
                 self._wake(lane.released(worker))
-            self._answer(job)
+            self._answer(job, job.error)
         event = message.event
         if event is _RESTING:
             # Otherwise a wake-up is on its way: it will rest again.
@@ -157,6 +172,9 @@ class Hub:
                 self._wake(lane.rested(worker))
         elif event is not _NEWS:
             self._note(message, lane)
+        if message.error is not None and event is not Event.ENDED:
+            # Before any task that was answered just now runs on. Last: it hears the next messages.
+            self.on_fault(worker, message.error)
         if self.state is not _OPEN and self.is_quiet:
             self._quiet.arm()
 
@@ -194,15 +212,15 @@ class Hub:
         worker.buried = True
         reason = error or Stopped(worker.name)
         for job in [job for job in self.outstanding if job.worker is worker]:
-            # Past the gate, and not told: what became of the COMMIT nobody knows.
-            unknown = worker.ticket.committing and not job.views
-            job.error = refusals.unknown(job) if unknown else copy.copy(reason)
-            self._answer(job)
+            if (unknown := _unknown(job)) is not None:
+                self._answer(job, unknown)
+            else:
+                # It has not committed, and never will: whoever was cancelled may be told so.
+                self._answer(job, Stopped(job.label) if job.cancelled else copy.copy(reason))
         for job in worker.mailbox:
             if job.claim:
-                job.error = copy.copy(reason)
                 job.claim.clear()
-                self._answer(job)
+                self._answer(job, copy.copy(reason))
         worker.mailbox.clear()
         if worker in lane.workers:
             self._wake(lane.lost(worker))
@@ -212,29 +230,44 @@ class Hub:
 
     def fail(self, error: BaseException) -> None:
         """A bug: answer every call with it and take no more."""
-        if self.state not in {State.FAILED, State.FORKED}:
-            self.state = State.FAILED
+        if self.state not in {State.STOPPED, State.FORKED}:
+            self.state = State.STOPPED
             self.failure = error
-            logger.error("the pool of %s has failed", self.name, exc_info=error)
+            logger.error("the pool of %s has stopped", self.name, exc_info=error)
         self._refuse_all()
 
     def lose(self, error: BaseException) -> None:
-        """The database is lost: answer every call with that and take no more."""
+        """The database is lost for good: answer every call with that and take no more."""
         if self.state is _OPEN:
-            self.state = State.FAILED
+            self.state = State.STOPPED
             self.loss = error
             logger.error("the database %s is lost: %s", self.name, error)
         self._refuse_all()
+
+    def suspend(self, error: BaseException) -> None:
+        """The file is in doubt: answer every call with that, and refuse more until `resume`."""
+        self.state = State.FAILED
+        self.outage = Outage(error, self.now())
+        logger.error("%s is out of service: %s", self.name, error)
+        self._refuse_all()
+
+    def resume(self) -> None:
+        """The file is well again."""
+        assert self.outage is not None
+        logger.warning("%s is in service again: %s", self.name, self.outage.cause)
+        self.state = _OPEN
+        self.outage = None
 
     def _refuse_all(self) -> None:
         for lane in self.lanes:
             for worker in lane.workers:
                 worker.ticket.abandon()  # nobody waits for what it might commit
+        self.hear()  # what has ended by now is told as it was
+        self.refuse_waiting()
         for job in list(self.outstanding):
             with suppress(IndexError):
-                job.claim.pop()  # nor shall it run
-            job.error = self.refusal()
-            self._answer(job)
+                job.claim.pop()  # nor shall it run: it lies in a mailbox
+            self._answer(job, _unknown(job) or self.refusal())
 
     # -- the end -----------------------------------------------------------------------------
 
@@ -275,8 +308,11 @@ class Hub:
             reschedule(task, outcome.Error(error))
         return True
 
-    def _answer(self, job: Job) -> None:
-        """Give a finished job's outcome to its task. Cannot raise; a second answer is nothing."""
+    def _answer(self, job: Job, error: BaseException | None) -> None:
+        """Give a job's outcome to its task. Cannot raise; a second answer is nothing.
+
+        `error` is the job's own if it is finished; otherwise its thread may still touch the job.
+        """
         task = job.task
         if task is None:
             return
@@ -284,8 +320,8 @@ class Hub:
         self.outstanding.discard(job)
         if self.interrupting:
             self.interrupting.discard(job)
-        error = job.error
         if job.lone:
+            job.error = error
             if not self._lone_hears:
                 self._lone_signal.set()
         elif job.raise_cancel is not None and (job.views or isinstance(error, Stopped)):
@@ -298,10 +334,25 @@ class Hub:
         else:
             reschedule(task, outcome.Error(refusals.closed_under(self.name, job)))
 
+    @property
+    def outage_text(self) -> str | None:
+        """Why calls are refused, if the pool is out of service."""
+        return None if self.outage is None else str(self.refusal())
+
     def refusal(self) -> SqlRepoError:
         """Why a call is refused in a state that is not OPEN."""
         if self.state is State.FORKED:
             return refusals.forked(self.name)
-        if self.state is State.FAILED:
-            return refusals.failed(self.name, self.failure, self.loss)
+        if self.outage is not None:
+            return refusals.out_of_service(self.name, self.outage, self.now())
+        if self.state is State.STOPPED:
+            return refusals.stopped(self.name, self.failure, self.loss)
         return refusals.closed(self.name, self.state.value)
+
+
+def _unknown(job: Job) -> BaseException | None:
+    """What a claimed write is told whose thread is past the gate before its COMMIT."""
+    if job.worker is None or job.views:
+        return None
+    ticket = job.worker.ticket
+    return refusals.unknown(job) if ticket.committing or ticket.in_doubt else None

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import trio
 
 _LEASE: Final = Kind.LEASE
+_REMEMBERED: Final = 100  # replacements
 
 
 @final
@@ -60,8 +61,12 @@ class Lane:
         self.leases_granted = 0
         self.dead = 0  # cancelled since the last compaction
         self.created = self.replaced = self.failed = 0
+        # Those replaced because of an error or dirt, newest last: when, which, why.
+        self.replaced_for: deque[tuple[float, str, str]] = deque(maxlen=_REMEMBERED)
         self.timeouts = self.overloads = 0
         self.degraded: str | None = None
+        # Writers that were given up inside a transaction and have not ended: in what, since when.
+        self.stuck: dict[Worker, tuple[str, float]] = {}
         self.gone = Tally()  # what workers did that have ended
 
     def __repr__(self) -> str:
@@ -162,6 +167,14 @@ class Lane:
         if self.queue and not (self.serial and (self.busy or self.held)):
             return self._rouse()
         return None
+
+    def reserve(self, worker: Worker) -> bool:
+        """Take an idle worker for a health check, unless it is not idle or another has the turn."""
+        if worker not in self.idle or (self.serial and (self.busy or self.held)):
+            return False
+        self.idle.remove(worker)
+        self.busy[worker] = None
+        return True
 
     def dismiss(self, worker: Worker) -> None:
         """Give it no more work; it ends once it has been woken or its job is done."""

@@ -156,7 +156,7 @@ class Pool(Hub):
 
         `shielded`: the wait is not cancelled, for a job that only ends things.
         """
-        if self.state in {State.FORKED, State.FAILED}:
+        if self.state in {State.FORKED, State.FAILED, State.STOPPED}:
             raise self.refusal()
         if worker not in self.lane_of(worker).held:
             # It ended under its session: closed, or its connection was lost.
@@ -167,6 +167,16 @@ class Pool(Hub):
             raise self.explain_outside(job.label) from None
         if not shielded:
             await checkpoint_if_cancelled()
+        return await self._send(worker, job, task, shielded=shielded)
+
+    @enable_ki_protection
+    async def probe(self, worker: Worker, job: Job) -> Any:
+        """Send a health check to a worker that was reserved for it, and wait for its result."""
+        return await self._send(worker, job, current_task(), shielded=False)
+
+    async def _send(
+        self, worker: Worker, job: Job, task: trio.lowlevel.Task, *, shielded: bool
+    ) -> Any:
         job.task = task
         job.enqueued = self.now()
         self.sequence = job.sequence = self.sequence + 1

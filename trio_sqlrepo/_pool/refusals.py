@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import trio
 
 from trio_sqlrepo._base.errors import (
-    DatabaseReplaced,
+    DatabaseError,
+    DatabaseLocked,
     ForkedProcess,
     InternalError,
     OutcomeUnknown,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from trio_sqlrepo._base.job import Job
     from trio_sqlrepo._pool.lane import Lane
     from trio_sqlrepo._pool.pool import Pool
+    from trio_sqlrepo._pool.state import Outage
     from trio_sqlrepo._worker.thread import Worker
 
 
@@ -38,12 +40,26 @@ def forked(name: str) -> ForkedProcess:
     )
 
 
-def failed(
+def out_of_service(name: str, outage: Outage, now: float) -> SqlRepoError:
+    """The file is in doubt: an error of the class and codes of what was found."""
+    cause = outage.cause
+    found = cause if isinstance(cause, DatabaseError) else SqlError(str(cause))
+    refused = copy.copy(found)
+    refused.query = None
+    refused.args = (
+        (
+            f"The database {name!r} is out of service since {now - outage.since:.3g} s; nothing of"
+            f" this call was applied. What was found: {cause} It is looked at again and again, and"
+            " serves as soon as the file is well."
+        ),
+    )
+    return refused
+
+
+def stopped(
     name: str, failure: BaseException | None, loss: BaseException | None = None
 ) -> SqlRepoError:
-    """A bug has stopped the pool, or its database is lost."""
-    if isinstance(loss, DatabaseReplaced):
-        return copy.copy(loss)
+    """A bug has stopped the pool, or its database in memory is lost."""
     if loss is not None:
         return SqlError(f"The database {name!r} was lost with its only connection: {loss}")
     error = InternalError(
@@ -78,6 +94,28 @@ def unknown(job: Job) -> OutcomeUnknown:
     )
 
 
+def given_up(worker: Worker, label: str, seconds: float) -> SqlError:
+    """What calls are told that a thread had taken which does not come back."""
+    return SqlError(
+        f"The connection {worker.name} was given up: {label} does not come back {seconds:.3g} s"
+        " after it was interrupted. Nothing of this call was or will be applied; call again."
+    )
+
+
+def stuck(pool: Pool, lane: Lane) -> DatabaseLocked:
+    """A write finds the lock held by a thread of this pool that does not come back."""
+    now = trio.current_time()
+    who = " and ".join(
+        f"{worker.name} is stuck in {label} for {now - since:.3g} s"
+        for worker, (label, since) in lane.stuck.items()
+    )
+    return DatabaseLocked(
+        f"{who}, inside a write transaction of {pool.name!r}: it was interrupted and does not come"
+        " back, so nothing can be written. This call was not applied. Writes go on when it ends;"
+        " a function that blocks for so long must not be called from SQL or a body."
+    )
+
+
 def lost(job: Job) -> SessionEnded:
     """A transaction's or snapshot's connection is gone."""
     return SessionEnded(
@@ -91,6 +129,8 @@ def check_wait(pool: Pool, lane: Lane, task: trio.lowlevel.Task, job: Job) -> No
     if lane.is_full(pool.config.max_waiting):
         lane.overloads += 1
         raise _overloaded(pool.name, lane, pool.config.max_waiting)
+    if lane.stuck and job.writes:
+        raise stuck(pool, lane)
     if lane.holders and lane.blocked_by(task, lease=job.kind is Kind.LEASE):
         raise _holds_it(job, lane)
     if lane.sole and running_on.get() is lane:

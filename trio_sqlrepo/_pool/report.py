@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trio_sqlrepo._base.stats import LaneStats, StatementStats, Stats
-from trio_sqlrepo._worker.record import Tally
+from trio_sqlrepo._pool.warnings import total_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,15 +22,12 @@ _NOTHING = LaneStats(
 
 def describe_pool(pool: Pool, statements: Sequence[Statement]) -> Stats:
     """This moment's counters. Loop thread only."""
-    total = Tally()
+    total = total_of(pool)
     total.make_room(len(statements))
-    for lane in pool.lanes:
-        total.add(lane.gone)
-        for worker in lane.workers:
-            total.add(worker.tally)
     return Stats(
         path=pool.name,
         state=pool.state.value,
+        outage=pool.outage_text,
         readers=_NOTHING if pool.readers is pool.writers else _describe_lane(pool.readers),
         writers=_describe_lane(pool.writers),
         commits=total.commits,
@@ -49,6 +46,7 @@ def describe_pool(pool: Pool, statements: Sequence[Statement]) -> Stats:
             )
             for statement, record in zip(statements, total.statements, strict=True)
         },
+        warnings=pool.observer.warnings(),
     )
 
 

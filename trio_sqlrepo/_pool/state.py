@@ -6,6 +6,8 @@ import contextvars
 import enum
 from typing import TYPE_CHECKING
 
+import attrs
+
 if TYPE_CHECKING:
     from trio_sqlrepo._pool.lane import Lane
 
@@ -17,13 +19,27 @@ running_on: contextvars.ContextVar[Lane | None] = contextvars.ContextVar(
 
 
 class State(enum.Enum):
-    """A pool's life. Each goes only to the next, or to FAILED or FORKED, which are final."""
+    """A pool's life: OPEN and FAILED may alternate, then DRAINING, CLOSED.
+
+    STOPPED and FORKED may come at any time, and are final.
+    """
 
     OPEN = "open"
+    FAILED = "failed"  # out of service because of its file; probes go on
     DRAINING = "draining"  # no new calls; those under way go on
     CLOSED = "closed"
-    FAILED = "failed"  # a bug in this library, or the database is lost
+    STOPPED = "stopped"  # a bug in this library, or a database in memory is lost
     FORKED = "forked"  # this process is a child of the one that opened it
+
+
+@attrs.define
+class Outage:
+    """Why a pool is FAILED. Loop thread only."""
+
+    cause: BaseException
+    since: float  # seconds of trio's clock
+    attempts: int = 0  # to come back, in vain
+    latest: BaseException | None = None  # what the last of them met
 
 
 class OutsideTrio(RuntimeError):

@@ -1,4 +1,4 @@
-"""The nursery's side of the pool: opens workers, replaces what dies, drains and ends them."""
+"""The nursery's side of the pool: holds the threads, runs the services, drains and ends them."""
 
 from __future__ import annotations
 
@@ -9,25 +9,24 @@ from typing import TYPE_CHECKING, Final, final
 import trio
 from trio.lowlevel import enable_ki_protection
 
-from trio_sqlrepo._base.errors import DatabaseReplaced, InternalError, OpenError, SqlRepoError
-from trio_sqlrepo._pool import watch
+from trio_sqlrepo._base.errors import OpenError
+from trio_sqlrepo._pool import health, refusals, watch
 from trio_sqlrepo._pool.hub import logger
 from trio_sqlrepo._pool.pool import Pool
+from trio_sqlrepo._pool.recovery import Recovery
 from trio_sqlrepo._pool.state import State
+from trio_sqlrepo._pool.warnings import watch_warnings
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from trio_sqlrepo._base.job import Job
     from trio_sqlrepo._pool.lane import Lane
     from trio_sqlrepo._worker.thread import Worker
 
-# Seconds before another attempt to open a connection; doubled each time, with jitter.
-_FIRST_RETRY: Final = 0.1
-_LAST_RETRY: Final = 30.0
-_MOST_DOUBLINGS: Final = 10  # beyond the last retry; without an end the power would overflow
 # At most so much younger than `max_lifetime` connections are renewed, so that not all are at once.
 _JITTER: Final = 0.1
-# How long interrupted threads may take to end, at least, before they are abandoned.
+# How long interrupted threads may take to end after the drain, before they are abandoned.
 _GRACE: Final = 1.0
 _REPEAT: Final = 0.02
 
@@ -37,7 +36,7 @@ class Supervisor:
     """Owns the workers of a pool. Loop thread only.
 
     Guarantees: every thread it started has ended when `close` returns, or is abandoned and
-    reported; a worker that ends is replaced while the pool is open.
+    reported. What follows from a worker's end is `Recovery`'s to decide.
     """
 
     def __init__(
@@ -60,27 +59,36 @@ class Supervisor:
         self._hosts: dict[Worker, trio.CancelScope] = {}
         self._first: dict[Worker, trio.Event] = {}  # opened by `open`, not by demand
         self._errors: dict[Worker, BaseException | None] = {}
-        self._failures: dict[Lane, int] = dict.fromkeys(pool.lanes, 0)  # in a row
         self._numbers: dict[Lane, int] = dict.fromkeys(pool.lanes, 0)
-        self._abandoned = False  # a thread did not end: what it may still touch stays
+        self._adrift: set[Worker] = set()  # given up, not ended: what they may touch stays
         self._services: trio.Nursery
         # Closing needs the services while all else is being cancelled.
         self._serving = trio.CancelScope(shield=True)
         self._one_ended = trio.Event()  # a new one after each thread that ends
+        self.recovery = Recovery(pool, self, renewable=renewable)
         pool.on_opened = self._opened
         pool.on_ended = self._ended
-        pool.grow = self._grow
+        pool.on_fault = self._fault
+        pool.on_stuck = self._stuck
+        pool.on_returned = self._returned
+        pool.grow = self.recovery.grow
+        pool.attempt = self.recovery.attempt
 
     # -- opening -----------------------------------------------------------------------------
 
-    async def open(self, lane: Lane, count: int) -> None:
+    async def open(self, lane: Lane, count: int, suspicion: BaseException | None = None) -> None:
         """Open `count` connections of a lane, together.
+
+        Args:
+            lane: whose they will be.
+            count: how many.
+            suspicion: why they are to look at the file before they serve.
 
         Raises:
             SqlRepoError: what the first of them met; none of them is kept then.
         """
         try:
-            workers = [self.spawn(lane) for _ in range(count)]
+            workers = [self.spawn(lane, suspicion) for _ in range(count)]
         except OSError as error:
             message = f"No descriptor is left for a {lane.name} connection: {error}."
             raise OpenError(message) from error
@@ -93,18 +101,15 @@ class Supervisor:
         if errors:
             raise errors[0]
 
-    def _grow(self, lane: Lane) -> None:
-        """Start a worker while the pool serves: what stands in its way makes the lane degraded."""
-        try:
-            self.spawn(lane)
-        except OSError as error:  # no descriptor is left for its signal
-            lane.failed += 1
-            self._degrade(lane, error)
+    def spawn(self, lane: Lane, suspicion: BaseException | None = None) -> Worker:
+        """Start a worker; its lane learns of it when its connection is open.
 
-    def spawn(self, lane: Lane) -> Worker:
-        """Start a worker; its lane learns of it when its connection is open."""
+        Raises:
+            OSError: no descriptor is left for its signal.
+        """
         self._numbers[lane] += 1
         worker = self._make_worker(lane, f"{lane.name} {self._numbers[lane]}")
+        worker.suspicion = suspicion
         lane.opening += 1
         self._hosts[worker] = scope = trio.CancelScope(shield=True)
         self._nursery.start_soon(self._host, worker, scope, name=f"trio_sqlrepo {worker.name}")
@@ -140,77 +145,67 @@ class Supervisor:
     # -- what becomes of workers -------------------------------------------------------------
 
     def _opened(self, worker: Worker) -> None:
-        lane = self._pool.lane_of(worker)
         now = trio.current_time()
         worker.was_opened = True
-        worker.idle_since = now
+        worker.opened_at = worker.idle_since = now
         lifetime = self._pool.config.max_lifetime * (1 - random.random() * _JITTER)  # noqa: S311  # spread, no secret
         worker.expires_at = now + lifetime if self._renewable else math.inf
-        self._failures[lane] = 0
-        if lane.degraded is not None:
-            logger.info("%s connections of %s can be opened again", lane.name, self._pool.name)
-            lane.degraded = None
-            self._fill(lane)
+        self.recovery.opened(worker)
         if (event := self._first.get(worker)) is not None:
             event.set()
 
     def _ended(self, worker: Worker, error: BaseException | None) -> None:
+        if worker.was_opened:
+            self.recovery.ended(worker, error)
+            return
         lane = self._pool.lane_of(worker)
-        if not worker.was_opened:
-            self._could_not_open(worker, lane, error)
-            return
-        if error is not None and not _is_about_the_connection(error):
-            self._pool.fail(error)
-            return
-        if self._pool.state is not State.OPEN:
-            return
-        if isinstance(error, DatabaseReplaced) or (error is not None and not self._renewable):
-            # A new connection would find another file, or an empty memory.
-            self._pool.lose(error)
-            return
-        shrunk = error is None and len(lane.workers) >= lane.smallest
-        if error is not None:
-            logger.warning("%s of %s is replaced: %s", worker.name, self._pool.name, error)
-        if not shrunk or worker.expires_at <= trio.current_time():
-            lane.replaced += 1
-        self._fill(lane)
-
-    def _could_not_open(self, worker: Worker, lane: Lane, error: BaseException | None) -> None:
         lane.opening -= 1
         lane.failed += 1
         if (event := self._first.get(worker)) is not None:
             self._errors[worker] = error
             event.set()
-            return
-        if self._pool.state is not State.OPEN:
-            return
-        if isinstance(error, DatabaseReplaced):
-            self._pool.lose(error)
-            return
-        self._degrade(lane, error)
+        else:
+            self.recovery.not_opened(lane, error)
 
-    def _degrade(self, lane: Lane, error: BaseException | None) -> None:
-        """Serve with fewer connections than are wanted, and try again later."""
-        self._failures[lane] += 1
-        lane.degraded = f"a {lane.name} connection could not be opened: {error}"
-        logger.warning(
-            "%s serves with %d %s connections: %s",
-            self._pool.name, len(lane.workers), lane.name, error,
+    def _fault(self, _: Worker, error: BaseException) -> None:
+        self.recovery.fault(error)
+
+    # -- threads that do not come back -------------------------------------------------------
+
+    def _stuck(self, worker: Worker, job: Job) -> None:
+        """A thread does not come back from an interrupt: go on without it."""
+        seconds = trio.current_time() - job.interrupted
+        lease = self._pool.lane_of(worker).held.get(worker)
+        label = job.label if lease is None else f"{job.label} in {lease.label}"
+        logger.error(
+            "%s of %s is given up: %s does not come back %.3g s after it was interrupted",
+            worker.name, self._pool.name, label, seconds,
         )  # fmt: skip
-        self._services.start_soon(self._retry, lane)
+        lane = self._pool.lane_of(worker)
+        if lane.serial and (lease is not None or job.writes):
+            lane.stuck[worker] = label, job.interrupted
+        self._abandon(worker, refusals.given_up(worker, label, seconds))
+        if lane.stuck:
+            for waiting in [waiting for waiting in lane.waiters() if waiting.writes]:
+                self._pool.withdraw_with(waiting, lane, refusals.stuck(self._pool, lane))
 
-    @enable_ki_protection
-    async def _retry(self, lane: Lane) -> None:
-        doublings = min(self._failures[lane] - 1, _MOST_DOUBLINGS)
-        delay = min(_FIRST_RETRY * 2**doublings, _LAST_RETRY)
-        await trio.sleep(delay * (1 + random.random()))  # noqa: S311  # spread, no secret
-        if self._pool.state is State.OPEN and len(lane.workers) + lane.opening < lane.largest:
-            self._grow(lane)
+    def _abandon(self, worker: Worker, error: BaseException | None) -> None:
+        """Answer its calls in its place, and let it be. It will not commit any more."""
+        worker.ticket.abandon()
+        self._pool.hear()  # what it has told until now
+        if worker.buried:
+            return  # that it has ended
+        self._adrift.add(worker)
+        worker.stop()  # when it comes back, it ends
+        self._pool.bury(worker, error)
+        self._hosts[worker].cancel()
 
-    def _fill(self, lane: Lane) -> None:
-        """Keep the smallest number of connections open."""
-        while len(lane.workers) + lane.opening < lane.smallest and lane.degraded is None:
-            self._grow(lane)
+    def _returned(self, worker: Worker) -> None:
+        """A thread that was given up has ended after all."""
+        self._adrift.discard(worker)
+        worker.signal.close()
+        logger.warning("%s of %s, which was given up, has ended", worker.name, self._pool.name)
+        self._pool.lane_of(worker).stuck.pop(worker, None)
 
     # -- services ----------------------------------------------------------------------------
 
@@ -225,7 +220,10 @@ class Supervisor:
     @enable_ki_protection
     async def _serve(self) -> None:
         """Run the services until `close`."""
-        watches = [watch.watch_deadlines, watch.watch_interrupts, watch.watch_ages]
+        watches = [
+            watch.watch_deadlines, watch.watch_interrupts, watch.watch_ages, health.watch_health,
+            watch_warnings,
+        ]  # fmt: skip
         if not self._pool.readers.serial:
             watches.append(watch.watch_stalls)
         with self._serving:
@@ -233,8 +231,16 @@ class Supervisor:
                 self._services.start_soon(self._guard, Pool.dispatch)
                 for service in watches:
                     self._services.start_soon(self._guard, service)
-        if not self._abandoned:
+        if not (self._adrift or self._pool.state is State.FORKED):
             self._pool.close_signals()
+
+    def start_soon(self, task: Callable[..., Awaitable[None]], *arguments: object) -> None:
+        """Run a task among the services, until the pool is closed."""
+
+        async def run(_: Pool) -> None:
+            await task(*arguments)
+
+        self._services.start_soon(self._guard, run)
 
     @enable_ki_protection
     async def _guard(self, service: Callable[[Pool], Awaitable[None]]) -> None:
@@ -255,37 +261,43 @@ class Supervisor:
     async def close(self) -> None:
         """Stop admission, drain, interrupt, close connections, end threads.
 
-        Not cancellable; bounded: `drain_timeout` for the calls under way, and for each lane as
-        long again, a second at least, for its interrupted threads to end.
+        Not cancellable; bounded: `drain_timeout` and a second, for the calls under way and for
+        the threads to end that are interrupted then.
         """
         pool = self._pool
+        deadline = trio.current_time() + pool.config.drain_timeout + _GRACE
         with trio.CancelScope(shield=True):
             if pool.state is State.OPEN:
                 pool.state = State.DRAINING
                 with trio.move_on_after(pool.config.drain_timeout):
                     await pool.wait_quiet()
-            if pool.state is State.DRAINING:
+            if pool.state in {State.DRAINING, State.FAILED}:
                 pool.state = State.CLOSED
+                pool.outage = None
             if pool.state is State.FORKED:
                 # The threads live in the parent; here are only the tasks that held them.
-                self._abandoned = True
                 for scope in self._hosts.values():
                     scope.cancel()
             else:
                 pool.refuse_waiting()
                 # Readers first: the last connection to close checkpoints the WAL and removes it.
+                # One that is stuck leaves the others half a second.
                 for lane in reversed(pool.lanes):
-                    await self._end(lane)
+                    spare = 0.0 if lane is pool.lanes[0] else _GRACE / 2
+                    await self.end(lane, deadline - spare)
             self._serving.cancel()
 
-    async def _end(self, lane: Lane) -> None:
-        """End a lane's threads; abandon those that do not come back."""
+    async def end(self, lane: Lane, deadline: float) -> None:
+        """End a lane's threads; abandon those that do not come back until the deadline."""
         pool = self._pool
-        grace = max(pool.config.drain_timeout, _GRACE)
-        with trio.move_on_after(grace):
+        started = trio.current_time()
+        with trio.move_on_at(deadline):
             while workers := [worker for worker in self._hosts if pool.lane_of(worker) is lane]:
                 for worker in workers:
                     worker.stop()
+                    if (current := worker.ticket.current) is not None:
+                        current.cancelled = True  # it may have been answered already
+                        worker.ticket.cancel(current)
                     for job in [job for job in pool.outstanding if job.worker is worker]:
                         pool.interrupt(job)
                 # Again and again: an interrupt between two statements is lost.
@@ -294,17 +306,6 @@ class Supervisor:
         for worker in [worker for worker in self._hosts if pool.lane_of(worker) is lane]:
             logger.error(
                 "%s of %s did not end within %.3g s of being interrupted (%r); its thread is"
-                " abandoned", worker.name, pool.name, grace, worker,
+                " abandoned", worker.name, pool.name, trio.current_time() - started, worker,
             )  # fmt: skip
-            self._abandoned = True
-            worker.ticket.abandon()
-            pool.hear()  # what it has told until now
-            pool.bury(worker, None)
-            self._hosts[worker].cancel()
-
-
-def _is_about_the_connection(error: BaseException) -> bool:
-    """Whether a new connection may mend it; anything else is a bug."""
-    return isinstance(error, (SqlRepoError, OSError, MemoryError)) and not isinstance(
-        error, InternalError
-    )
+            self._abandon(worker, None)

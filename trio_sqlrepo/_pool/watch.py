@@ -117,14 +117,29 @@ def _relieve(pool: Pool, lane: Lane) -> None:
 
 
 async def watch_interrupts(pool: Pool) -> None:
-    """Repeat interrupts until the jobs they were meant for have ended."""
+    """Repeat interrupts until the jobs they were meant for have ended, or their thread is given up.
+
+    While the pool ends, its closing decides how long threads are waited for.
+    """
+    patience = pool.config.health_check_timeout
     while True:
         await pool.interrupts.wait()
         while pool.interrupting:
             await trio.sleep(_INTERRUPT_EVERY)
+            overdue = trio.current_time() - patience
             for job in list(pool.interrupting):
                 pool.interrupt(job)
+                if job.interrupted <= overdue and pool.state is State.OPEN:
+                    give_up(pool, job)
         pool.interrupts.disarm()
+
+
+@enable_ki_protection
+def give_up(pool: Pool, job: Job) -> None:
+    """Go on without the thread that does not come back from the job."""
+    worker = job.worker
+    if worker is not None and not worker.buried and job in pool.outstanding:
+        pool.on_stuck(worker, job)
 
 
 async def watch_ages(pool: Pool) -> None:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from trio_sqlrepo._base.job import Row, SqlValue
     from trio_sqlrepo._sqlite.inspect import Findings, Inspector
+    from trio_sqlrepo._sqlite.leftovers import Leftovers
     from trio_sqlrepo._sqlite.link import Link
-    from trio_sqlrepo._sqlite.settings import Settings
     from trio_sqlrepo._sqlite.transaction import Transaction
 
 R = TypeVar("R")
@@ -78,17 +78,15 @@ class _WatchedCursor(apsw.Cursor):
 class AdHoc:
     """Runs undeclared SQL on one connection. Used on the connection's thread only."""
 
-    __slots__ = ("_inspector", "_link", "_settings", "_transaction", "dirt")
+    __slots__ = ("_inspector", "_link", "_transaction", "leftovers")
 
     def __init__(
-        self, link: Link, inspector: Inspector, transaction: Transaction, settings: Settings
+        self, link: Link, inspector: Inspector, transaction: Transaction, leftovers: Leftovers
     ) -> None:
         self._link = link
         self._inspector = inspector
         self._transaction = transaction
-        self._settings = settings
-        # What a function has changed about the connection; then it must be replaced.
-        self.dirt: str | None = None
+        self.leftovers = leftovers
 
     def is_read_only(self, sql: str) -> bool:
         """Whether it may run on a reader. Raises `SqlError` if it is wrong."""
@@ -107,6 +105,7 @@ class AdHoc:
         link = self._link
         if not findings.inspection.read_only and not findings.vacuums:
             self._expect_writable()
+            self.leftovers.suspected = True
         cursor = link.connection.cursor()
         cursor.exec_trace = None
         try:
@@ -127,12 +126,13 @@ class AdHoc:
         """Call the function with the raw connection, and see that it leaves nothing open."""
         link = self._link
         connection = link.connection
-        link.cache.park_all()  # nobody counts what the function uses
         watch = _Watch()
-        connection.cursor_factory = watch
-        if self._transaction.state is not State.WRITING and link.role is not Role.READER:
-            connection.exec_trace = _forbid_writes
         try:
+            self.leftovers.before()
+            link.cache.park_all()  # nobody counts what the function uses
+            connection.cursor_factory = watch
+            if self._transaction.state is not State.WRITING and link.role is not Role.READER:
+                connection.exec_trace = _forbid_writes
             return function(connection, *args)
         except apsw.Error as error:
             if codes.Report.of(error) is None:
@@ -149,24 +149,10 @@ class AdHoc:
         watch.close_all()
         self._link.busy.gave_up = False
         try:
-            self._restore()
+            self.leftovers.after()
+            self._transaction.notice()
         except apsw.ConnectionClosedError:
-            self.dirt = "it was closed"
-
-    def _restore(self) -> None:
-        link = self._link
-        connection = link.connection
-        connection.cursor_factory = apsw.Cursor
-        connection.exec_trace = None
-        connection.row_trace = None
-        connection.convert_binding = None
-        connection.convert_jsonb = None
-        connection.set_busy_handler(link.busy)
-        if connection.authorizer is not link.gate:
-            self.dirt = "its authorizer was changed"
-        elif (deviation := self._settings.deviation()) is not None:
-            self.dirt = deviation
-        self._transaction.notice()
+            self.leftovers.dirt = "it was closed"
 
     def _findings(self, sql: str) -> Findings:
         findings = self._inspector.examine(sql)
@@ -179,7 +165,9 @@ class AdHoc:
         if inspection.forbidden:
             raise SqlError(" ".join(inspection.forbidden), query=sql)
         if inspection.more_statements:
-            raise SqlError("The SQL holds more than one statement; execute them one by one.")
+            raise SqlError(
+                "The SQL holds more than one statement; execute them one by one.", query=sql
+            )
         return findings
 
     def _expect_writable(self) -> None:

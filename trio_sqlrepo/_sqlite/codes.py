@@ -46,7 +46,10 @@ _MEANING: dict[int, tuple[type[DatabaseError], str]] = {
     ),
     apsw.SQLITE_CANTOPEN: (SqlError, "a file of the database can't be opened"),
     apsw.SQLITE_CORRUPT: (DatabaseCorrupt, "the database file is damaged"),
-    apsw.SQLITE_FULL: (DiskFull, "the disk is full, or max_page_count is reached"),
+    apsw.SQLITE_FULL: (
+        DiskFull,
+        "the disk is full, or max_page_count is reached; nothing of this was applied",
+    ),
     apsw.SQLITE_INTERNAL: (SqlError, "SQLite reports an error inside itself"),
     apsw.SQLITE_INTERRUPT: (Interrupted, "the statement was interrupted"),
     apsw.SQLITE_IOERR: (SqlError, "reading or writing a file of the database failed"),
@@ -59,7 +62,10 @@ _MEANING: dict[int, tuple[type[DatabaseError], str]] = {
     apsw.SQLITE_NOTADB: (DatabaseCorrupt, "the file is no SQLite database, or is encrypted"),
     apsw.SQLITE_PROTOCOL: (DatabaseLocked, "other processes kept the WAL's lock for too long"),
     apsw.SQLITE_RANGE: (SqlError, "a parameter's number is out of range"),
-    apsw.SQLITE_READONLY: (DatabaseReadOnly, "the database, or this use of it, allows no writes"),
+    apsw.SQLITE_READONLY: (
+        DatabaseReadOnly,
+        "the database, or this use of it, allows no writes; nothing of this was applied",
+    ),
     apsw.SQLITE_SCHEMA: (SqlError, "the schema kept changing while the statement was compiled"),
     apsw.SQLITE_TOOBIG: (SqlError, "a string, a blob or the SQL is longer than SQLite allows"),
 }
@@ -99,6 +105,7 @@ COMMIT_NOT_APPLIED = frozenset(
         apsw.SQLITE_FULL,
         apsw.SQLITE_INTERRUPT,
         apsw.SQLITE_LOCKED,
+        apsw.SQLITE_READONLY,
     }
 )
 
@@ -197,6 +204,8 @@ def verdict(error: BaseException) -> Verdict:
     if isinstance(error, DatabaseLocked):
         return Verdict.BUSY
     if isinstance(error, DatabaseError):
+        if error.extended_code == apsw.SQLITE_CORRUPT_VTAB:
+            return Verdict.NOT_APPLIED  # a virtual table's own content, such as an FTS index
         return Verdict.RETIRE if error.code in _RETIRE else Verdict.NOT_APPLIED
     # Nothing of apsw's leaves this floor unless something here is wrong.
     if isinstance(error, (InternalError, MemoryError, apsw.Error)):

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, final
 import apsw
 
 from trio_sqlrepo._base.driver import Role, Verdict
-from trio_sqlrepo._sqlite import codes
+from trio_sqlrepo._sqlite import codes, proof
 from trio_sqlrepo._sqlite.adhoc import AdHoc
 from trio_sqlrepo._sqlite.declared import DeclaredStatements
 from trio_sqlrepo._sqlite.inspect import Inspector
+from trio_sqlrepo._sqlite.leftovers import Leftovers
 from trio_sqlrepo._sqlite.script import Scripts
 from trio_sqlrepo._sqlite.transaction import State, Transaction
 
@@ -42,8 +43,8 @@ class SqliteDriver(DeclaredStatements):
     """
 
     __slots__ = (
-        "__weakref__", "_adhoc", "_closed", "_identity", "_inspector", "_lock", "_scripts",
-        "_settings", "path",
+        "__weakref__", "_adhoc", "_closed", "_identity", "_inspector", "_leftovers", "_lock",
+        "_scripts", "_settings", "path",
     )  # fmt: skip
 
     def __init__(
@@ -56,7 +57,8 @@ class SqliteDriver(DeclaredStatements):
         self._identity = identity  # None for a database in memory
         self._inspector = Inspector(link)
         self._scripts = Scripts(link)
-        self._adhoc = AdHoc(link, self._inspector, transaction, settings)
+        self._leftovers = Leftovers(link, settings, lone=identity is None)
+        self._adhoc = AdHoc(link, self._inspector, transaction, self._leftovers)
         # Between `abort` and `close`: SQLite forbids to interrupt a connection being closed.
         self._lock = threading.Lock()
         self._closed = False  # under `_lock`
@@ -100,7 +102,9 @@ class SqliteDriver(DeclaredStatements):
                 return
         self.rollback()
         if self._identity is not None and self._link.role is not Role.READER:
-            self._checkpoint()
+            # If another file bears the path now, SQLite would leave the WAL to it, which is applied
+            # to whatever stands there. It belongs into the file that was opened, all of it.
+            self._checkpoint("TRUNCATE" if self._identity.has_moved else "PASSIVE")
         with self._lock:
             self._closed = True
         # Between the lock and here no `abort` begins, and none is half-way. SQLite's last
@@ -207,18 +211,37 @@ class SqliteDriver(DeclaredStatements):
         return codes.verdict(error)
 
     def is_clean(self) -> bool:
-        """Whether it may go back: no transaction, nothing attached, settings as they were."""
+        """Whether it may go back: no transaction, nothing left behind, settings as they were."""
+        leftovers = self._leftovers
+        if leftovers.suspected:
+            leftovers.look_for_temporary()
         return (
-            self._adhoc.dirt is None
+            leftovers.dirt is None
             and self._transaction.state is State.NONE
             and self._connection.txn_state() == apsw.SQLITE_TXN_NONE
         )
 
     def probe(self) -> None:
         """Read a page and compare the identity of the file and its WAL with those at opening."""
+        self._connection.release_memory()  # or the page would come out of the cache
         self._transaction.read_page()
         self._transaction.compare_files()
 
-    def _checkpoint(self) -> None:
+    @property
+    def files(self) -> FileIdentity | None:
+        """The files that were opened; None for a database in memory."""
+        return self._identity
+
+    def verify(self) -> None:
+        """See that a file that was in doubt is well. Reads all of it; for a writer.
+
+        Raises:
+            DatabaseCorrupt: it is damaged.
+            DatabaseError: what reading or writing it met.
+        """
+        proof.check_pages(self._link)
+        proof.prove_write(self._link, self._transaction)
+
+    def _checkpoint(self, mode: str) -> None:
         with contextlib.suppress(apsw.Error), self._link.as_own():
-            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            self._connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()

@@ -15,7 +15,7 @@ import attrs
 
 from trio_sqlrepo._base.inspection import Column, Inspection
 from trio_sqlrepo._sqlite.codes import Report
-from trio_sqlrepo._sqlite.gate import Action, Mode
+from trio_sqlrepo._sqlite.gate import SCHEMA_CHANGES, Action, Mode
 from trio_sqlrepo._sqlite.link import NULLS
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ _ACTIONS = {
     apsw.SQLITE_UPDATE: "update",
     apsw.SQLITE_DELETE: "delete",
 }
+# What the compiler says of a statement. Anything else it raises is about the file or the memory.
+_ABOUT_THE_SQL = (apsw.SQLError, apsw.TooBigError)
 
 
 @attrs.frozen
@@ -38,6 +40,7 @@ class Findings:
     inspection: Inspection
     vacuums: bool = False
     pragma: str | None = None  # the name, if it is a PRAGMA
+    temporary: bool = False  # whether it makes something that only this connection has
 
 
 @attrs.frozen
@@ -70,6 +73,13 @@ class Inspector:
     def examine(self, sql: str) -> Findings:
         """Say all there is to say of ad-hoc SQL. Never raises for wrong SQL."""
         try:
+            return self._examine(sql)
+        except apsw.Error as error:  # not about the SQL: the schema could not be read
+            failure = self._link.converted(error)
+        raise failure
+
+    def _examine(self, sql: str) -> Findings:
+        try:
             # Virtual tables are connected at their first use, which compiles statements of their
             # own: those are not the query's. The second time there is nothing left to connect.
             self._compile(sql)
@@ -77,7 +87,7 @@ class Inspector:
         except apsw.AuthError:
             objection = self._link.gate.take_objection()
             return Findings(Inspection(forbidden=(objection[0] if objection else "",)))
-        except apsw.Error as error:
+        except _ABOUT_THE_SQL as error:
             offset = -1 if (report := Report.of(error)) is None else report.offset
             return Findings(Inspection(error=str(error), error_position=_position(sql, offset)))
         except UnicodeEncodeError:
@@ -112,7 +122,11 @@ class Inspector:
         )
         # The authorizer isn't asked about a VACUUM. Its code tells.
         vacuums = not compiled.actions and self._has_opcode(sql, "Vacuum")
-        return Findings(inspection, vacuums, pragma)
+        temporary = any(
+            action in SCHEMA_CHANGES and database == "temp"
+            for action, _, _, database, _ in compiled.actions
+        )
+        return Findings(inspection, vacuums, pragma, temporary)
 
     # -- compiling -----------------------------------------------------------------------------
 
@@ -152,7 +166,7 @@ class Inspector:
             return False
         try:
             return self._compile(tail)[0].has_code
-        except (apsw.Error, ValueError):
+        except (*_ABOUT_THE_SQL, apsw.AuthError, ValueError):
             return True
 
     def _has_opcode(self, sql: str, opcode: str) -> bool:
@@ -244,6 +258,11 @@ def _undeclarable(findings: Findings) -> Iterator[str]:
         )
     if findings.vacuums:
         yield "VACUUM can't be a declared query: it runs outside transactions; use db.execute()."
+    if findings.temporary:
+        yield (
+            "What is temporary can't be declared: only one connection would have it, and each call"
+            " may meet another. Make a table that stays, or use a function in db.write()."
+        )
 
 
 def _position(sql: str, offset: int) -> tuple[int, int] | None:

@@ -1,7 +1,7 @@
 """Opening a connection: the path, the journal mode, the settings; or a sentence why not.
 
 A file that can't be used as configured is left as it was: nothing is written before SQLite has
-read its header and taken every setting, and a new file stays empty until then.
+read its header and taken every setting; a new file is made once it has taken them in memory.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from trio_sqlrepo._sqlite import codes
 from trio_sqlrepo._sqlite.busy import PAUSE, BusyHandler, never
 from trio_sqlrepo._sqlite.cache import RING
 from trio_sqlrepo._sqlite.driver import SqliteDriver
+from trio_sqlrepo._sqlite.filesystem import refuse_network
 from trio_sqlrepo._sqlite.gate import Gate, Mode
 from trio_sqlrepo._sqlite.identity import FileIdentity
 from trio_sqlrepo._sqlite.link import Link
@@ -42,7 +43,12 @@ _SAFE_VERSION = (3, 51, 3)
 
 
 def open_driver(
-    path: str, config: SQLiteConfig, role: Role, *, give_up: Callable[[], bool] = never
+    path: str,
+    config: SQLiteConfig,
+    role: Role,
+    *,
+    give_up: Callable[[], bool] = never,
+    create: bool = True,
 ) -> SqliteDriver:
     """Open one connection on the calling thread, which alone may use it.
 
@@ -51,6 +57,7 @@ def open_driver(
         config: its settings.
         role: what it is for. A READER needs a file that a writer has opened before.
         give_up: becomes `Driver.give_up`; it is asked while locks are awaited here already.
+        create: make the file if there is none.
 
     Raises:
         OpenError: the file can't be used as configured. It is left as it was.
@@ -65,12 +72,17 @@ def open_driver(
     memory = path == MEMORY
     if memory and role is not Role.SOLE:
         raise InternalError("Each connection to :memory: is a database of its own.")
+    new = False
     if not memory:
         path = os.path.abspath(path)  # noqa: PTH100  # also makes "file:x" a plain name
-        _check_path(path)
+        new = not _check_path(path)
+        if role is Role.MIGRATOR:  # the first connection of a database
+            refuse_network(path)
     busy = BusyHandler(config.busy_timeout, give_up)
     try:
-        connection = _connect(path, role, None if memory else config.vfs)
+        if new:
+            _rehearse(config, role)
+        connection = _connect(path, role, None if memory else config.vfs, create=create)
     except apsw.Error as error:
         failure = _unopened(path, error, busy)
     else:
@@ -85,7 +97,8 @@ def open_driver(
     raise failure
 
 
-def _check_path(path: str) -> None:
+def _check_path(path: str) -> bool:
+    """See that it is, or can become, a database's file; whether it is there."""
     if "\0" in path:
         raise OpenError(f"{path!r} contains a null character; no file has such a name.")
     try:
@@ -94,6 +107,7 @@ def _check_path(path: str) -> None:
         parent = os.path.dirname(path)  # noqa: PTH120
         if not os.path.isdir(parent):  # noqa: PTH112
             raise OpenError(f"{path} can't be made: there is no directory {parent}.") from None
+        return False
     except OSError as error:
         raise OpenError(f"{path} can't be reached: {error.strerror}.") from error
     else:
@@ -101,16 +115,30 @@ def _check_path(path: str) -> None:
             raise OpenError(f"{path} is a directory; give the name of a database file.")
         if not stat.S_ISREG(mode):
             raise OpenError(f"{path} is no regular file; a database must be one.")
+        return True
 
 
-def _connect(path: str, role: Role, vfs: str | None) -> apsw.Connection:
+def _rehearse(config: SQLiteConfig, role: Role) -> None:
+    """Take every setting in memory, before there is a file.
+
+    SQLite makes it as soon as it opens it, so that an extension that can't be loaded would leave an
+    empty one; and to delete that might be to delete what another process has begun to use.
+    """
+    connection = apsw.Connection(MEMORY)
+    try:
+        Settings(connection, config, role).make(memory=True)
+    finally:
+        connection.close(force=True)
+
+
+def _connect(path: str, role: Role, vfs: str | None, *, create: bool) -> apsw.Connection:
     if vfs is not None and vfs not in apsw.vfs_names():
         raise OpenError(
             f"SQLiteConfig.vfs names {vfs!r}, which is not registered; these are:"
             f" {', '.join(sorted(apsw.vfs_names()))}."
         )
     flags = apsw.SQLITE_OPEN_READWRITE
-    if role is not Role.READER:
+    if create and role is not Role.READER:
         flags |= apsw.SQLITE_OPEN_CREATE
     return apsw.Connection(path, flags=flags, vfs=vfs, statementcachesize=RING)
 

@@ -60,6 +60,9 @@ class Scripts:
 
     def run(self, sql: str) -> None:
         """Run every statement; raises at the first that fails, naming its number and line."""
+        # SQLite and apsw see that too, but by the error that a user's function may raise.
+        if "\0" in sql or not _is_text(sql):
+            raise SqlError("The script contains a null character or a lone surrogate.")
         link = self._link
         progress = _Progress(sql)
         cursor = link.connection.cursor()
@@ -72,8 +75,6 @@ class Scripts:
                     pass
         except apsw.Error as error:
             failure = self._failed(error, progress)
-        except ValueError:  # its subclass UnicodeEncodeError too
-            failure = SqlError("The script contains a null character or a lone surrogate.")
         finally:
             cursor.close(force=True)
         if failure is not None:
@@ -96,21 +97,35 @@ class Scripts:
 
     def foreign_key_violations(self) -> list[str]:
         """Say which references lead nowhere, one sentence for each foreign key."""
-        link = self._link
+        try:
+            with self._link.as_own():
+                return self._foreign_key_violations()
+        except apsw.Error as error:
+            failure = self._link.converted(error)
+        raise failure
+
+    def _foreign_key_violations(self) -> list[str]:
+        execute = self._link.connection.execute
         counts: dict[tuple[str, str, int], int] = {}
-        with link.as_own():
-            execute = link.connection.execute
-            for table, _, parent, number in execute("PRAGMA foreign_key_check", can_cache=False):
-                key = (table, parent, number)
-                counts[key] = counts.get(key, 0) + 1
-            sentences = []
-            for (table, parent, number), count in counts.items():
-                keys = execute(
-                    'SELECT "from" FROM pragma_foreign_key_list(?) WHERE id = ? ORDER BY seq',
-                    (table, number),
-                    can_cache=False,
-                ).fetchall()
-                columns = ", ".join(str(column) for (column,) in keys)
-                rows = "1 row refers" if count == 1 else f"{count} rows refer"
-                sentences.append(f"In {table}, {rows} by {columns} to no row of {parent}.")
+        for table, _, parent, number in execute("PRAGMA foreign_key_check", can_cache=False):
+            key = (table, parent, number)
+            counts[key] = counts.get(key, 0) + 1
+        sentences = []
+        for (table, parent, number), count in counts.items():
+            keys = execute(
+                'SELECT "from" FROM pragma_foreign_key_list(?) WHERE id = ? ORDER BY seq',
+                (table, number),
+                can_cache=False,
+            ).fetchall()
+            columns = ", ".join(str(column) for (column,) in keys)
+            rows = "1 row refers" if count == 1 else f"{count} rows refer"
+            sentences.append(f"In {table}, {rows} by {columns} to no row of {parent}.")
         return sentences
+
+
+def _is_text(sql: str) -> bool:
+    try:
+        sql.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -17,6 +17,18 @@ if TYPE_CHECKING:
 _SYNCHRONOUS = {"off": 0, "normal": 1, "full": 2, "extra": 3}
 _TEMP_STORE = {"default": 0, "file": 1, "memory": 2}
 _KIB = 1024
+# What a connection keeps and a PRAGMA tells. `busy_timeout` is put back with the busy handler.
+_TOLD = """
+    automatic_index cache_size cache_spill cell_size_check checkpoint_fullfsync foreign_keys
+    full_column_names fullfsync ignore_check_constraints journal_mode journal_size_limit
+    locking_mode max_page_count mmap_size query_only read_uncommitted recursive_triggers
+    reverse_unordered_selects secure_delete short_column_names synchronous temp_store threads
+"""
+_PRAGMAS = tuple(_TOLD.split())
+# Not only by PRAGMA: apsw has a call for it.
+_AUTOCHECKPOINT = "wal_autocheckpoint"
+_OWN_DATABASES = 2  # main and temp
+_LIMITS = tuple(limit for limit in apsw.mapping_limits if isinstance(limit, int))
 _TRUTH = {"on": 1, "true": 1, "yes": 1, "off": 0, "false": 0, "no": 0}
 
 
@@ -41,13 +53,15 @@ def _flags(config: SQLiteConfig) -> dict[str, int]:
 class Settings:
     """What one connection's settings must be. Used on the connection's thread only."""
 
-    __slots__ = ("_config", "_connection", "_flags", "_role")
+    __slots__ = ("_config", "_connection", "_flags", "_limits", "_role", "remembered")
 
     def __init__(self, connection: apsw.Connection, config: SQLiteConfig, role: Role) -> None:
         self._connection = connection
         self._config = config
         self._role = role
         self._flags = {getattr(apsw, name): value for name, value in _flags(config).items()}
+        self._limits: dict[int, int] = {}  # once they are set
+        self.remembered: dict[str, object] = {}  # what PRAGMAs told; empty: not asked yet
 
     def __repr__(self) -> str:
         return f"<Settings of a {self._role.value}>"
@@ -71,6 +85,8 @@ class Settings:
         for option, value in self._flags.items():
             connection.config(option, value)
         connection.limit(apsw.SQLITE_LIMIT_ATTACHED, 0)
+        self._limits = {limit: connection.limit(limit) for limit in _LIMITS}
+        self._limits[apsw.SQLITE_LIMIT_ATTACHED] = 0
         for pragma, setting in self._pragmas(memory=memory):
             self._set(pragma, setting)
         known = {name for (name,) in connection.execute("PRAGMA pragma_list")}
@@ -94,9 +110,29 @@ class Settings:
         for option, value in self._flags.items():
             if (found := connection.config(option, -1)) != value:
                 return f"{apsw.mapping_db_config[option]} is {found}, not {value}"
-        if attached := connection.limit(apsw.SQLITE_LIMIT_ATTACHED):
-            return f"SQLITE_LIMIT_ATTACHED is {attached}, not 0"
-        return None
+        for limit, value in self._limits.items():
+            if (found := connection.limit(limit)) != value:
+                return f"{apsw.mapping_limits[limit]} is {found}, not {value}"
+        if len(names := connection.db_names()) > _OWN_DATABASES:
+            return f"the database {names[-1]!r} is attached"
+        return self._moved(_AUTOCHECKPOINT) if self.remembered else None
+
+    def remember(self) -> None:
+        """Note what PRAGMAs tell, before the first code that could change it. 50 µs, once."""
+        self.remembered = {name: self._ask(name) for name in (*_PRAGMAS, _AUTOCHECKPOINT)}
+
+    def moved(self) -> str | None:
+        """Say which PRAGMA tells another thing than was remembered. 50 µs."""
+        return next(filter(None, map(self._moved, self.remembered)), None)
+
+    def _moved(self, pragma: str) -> str | None:
+        tells, wanted = self._ask(pragma), self.remembered[pragma]
+        return None if tells == wanted else f"{pragma} is {tells}, not {wanted}"
+
+    def _ask(self, pragma: str) -> object:
+        # Compiled anew each time: some tell what was so when they were compiled.
+        rows = self._connection.execute(f"PRAGMA {pragma}", can_cache=False).fetchall()
+        return rows[0][0] if rows else None
 
     def enforce_foreign_keys(self, *, on: bool) -> None:
         """Switch foreign keys, outside of a transaction (inside one it would be a no-op)."""

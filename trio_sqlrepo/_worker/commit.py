@@ -52,8 +52,12 @@ class Writer(Worker):
         self._group_commit = group_commit
         # Mean seconds of bodies by label; a query's own is `Statement.cost`. Worker thread.
         self._body_costs: dict[str, float] = {}
+        self._ran_body = False  # since the last check-in. Worker thread
 
     def _turn(self) -> bool:
+        if self.mailbox and self.mailbox[0].kind is Kind.PROBE:
+            self._serve_mail()
+            return True
         job = self._peek() if self._wakes_seen else None
         if job is None:
             return False
@@ -236,6 +240,10 @@ class Writer(Worker):
         if not intact or not self._commit_group(members):
             self._run_each_alone(members)
             return
+        if self._ran_body:
+            # It may have executed SQL that was not declared; what is declared leaves nothing.
+            self._ran_body = False
+            self._check_in()
         for job in members:
             self._settle(job)
 
@@ -266,6 +274,7 @@ class Writer(Worker):
             started = self.clock()
             self._run(job)
             if job.kind is Kind.BODY:
+                self._ran_body = True
                 before = self._body_costs.get(job.label, 0.0)
                 self._body_costs[job.label] = before + (self.clock() - started - before) / 4
         if job.error is not None:

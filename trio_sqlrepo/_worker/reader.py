@@ -99,6 +99,9 @@ class Reader(Worker):
                 self._end_view()
             self._judge(error)
             self._settle(job)
+            if job.cancelled:
+                self._send(Event.NEWS)  # the next one may be slow, and it was promised a prompt end
+                return
         if hands.ended - self._flushed > FLUSH_EVERY and self.inbox.queue:
             if self._viewed >= 0:
                 self._end_view()

@@ -64,7 +64,7 @@ class Message(NamedTuple):
     jobs: list[Job]
     event: Event
     wakes: int  # RESTING: how many wake-ups the thread has seen
-    error: BaseException | None = None  # ENDED
+    error: BaseException | None = None  # why the connection must be replaced, or its thread ended
 
 
 class Inbox(Protocol):
@@ -108,7 +108,10 @@ class Worker:
         self.wakes = 0  # wake-ups sent
         self.was_opened = False
         self.buried = False  # its lane is done with it: what it still says nobody hears
+        self.opened_at = 0.0
         self.idle_since = 0.0
+        # Why it looks at the file before it serves. Set before its thread starts.
+        self.suspicion: BaseException | None = None
         self.expires_at = 0.0
 
     def __repr__(self) -> str:
@@ -174,7 +177,7 @@ class Worker:
 
     def _send(self, event: Event) -> None:
         self._flushed = self.clock()
-        self._post(Message(self, self._take_finished(), event, self._wakes_seen))
+        self._post(Message(self, self._take_finished(), event, self._wakes_seen, self._retire))
         self.ticket.committing = False  # whatever was committed has been told
 
     def _take_finished(self) -> list[Job]:
@@ -286,8 +289,8 @@ class Worker:
         clean = driver.is_clean()
         if not clean and self._retire is None:
             self._retire = SqlError(
-                "A connection came back with an open statement, something attached or changed"
-                " settings; it is replaced."
+                "A connection came back with an open statement, a temporary table, something"
+                " attached or changed settings; it is replaced."
             )
         return clean
 
@@ -297,6 +300,13 @@ class Worker:
             self._run(job)
         self._judge(job.error)
         self._check_in()
+
+    def _serve_mail(self) -> None:
+        """Run what was sent to this worker alone: a health check."""
+        job = self.mailbox.popleft()
+        if self._claim(job):
+            self._read(job)
+            self._settle(job)
 
     def _begin_read(self, job: Job) -> bool:
         """Open a read transaction for a claimed job, whose cancellation ends the wait for it."""

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 class Ticket:
     """Which job a worker's connection runs now."""
 
-    __slots__ = ("_abort", "_lock", "abandoned", "committing", "current")
+    __slots__ = ("_abort", "_lock", "abandoned", "committing", "current", "in_doubt")
 
     def __init__(self, abort: Callable[[], None]) -> None:
         self._lock = threading.Lock()
@@ -46,6 +46,9 @@ class Ticket:
         self.abandoned = False  # the loop, under the lock: nobody waits any more
         # The thread, under the lock at the gate; it is False again when the answer was sent.
         self.committing = False
+        # The loop, when it abandons: a COMMIT was beyond the gate. It stays, whatever the thread
+        # does after that, because nobody hears of it.
+        self.in_doubt = False
 
     def begin(self, job: Job) -> bool:
         """Make it the current job, unless it was cancelled. Worker thread."""
@@ -67,9 +70,10 @@ class Ticket:
             return self.committing
 
     def abandon(self) -> None:
-        """From here the gate is shut; `committing` says if a COMMIT is beyond it. Loop thread."""
+        """From here the gate is shut; `in_doubt` says if a COMMIT is beyond it. Loop thread."""
         with self._lock:
             self.abandoned = True
+            self.in_doubt = self.in_doubt or self.committing
 
     def cancel(self, job: Job) -> None:
         """Interrupt the job if it runs now. Loop thread, after it set `job.cancelled`."""

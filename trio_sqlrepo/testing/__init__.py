@@ -1,7 +1,21 @@
 """The test kit: what applications test their repositories with, and this library itself.
 
-Needs the extra `testing`. One module for each purpose:
+Needs the extra `testing`. Here is what needs no more than the library: a child process that reads
+a database file, and a guard against leaks. One module for each further purpose:
 
-- `schedules`: several tasks at once, in an order that Hypothesis draws and that repeats.
-- `faults`: errors of SQLite's and dying threads, at a chosen call of a connection.
+- `trio_sqlrepo.testing.disk`: files whose operations fail, and a disk whose power does.
+- `trio_sqlrepo.testing.histories`: records what concurrent tasks did, and judges whether it was
+  linearizable, or serializable.
+- `trio_sqlrepo.testing.plugin`: fixtures for pytest, found by themselves.
+- `trio_sqlrepo.testing.schedules`: several tasks at once, in an order that is drawn and repeats.
+- `trio_sqlrepo.testing.faults`: SQLite's errors and dying threads, at a chosen call.
 """
+
+from trio_sqlrepo.testing._child import ChildReader as ChildReader
+from trio_sqlrepo.testing._child import read_in_child as read_in_child
+from trio_sqlrepo.testing._leaks import LeakGuard as LeakGuard
+
+# What users see in tracebacks and help is the public name.
+for _public in (ChildReader, LeakGuard, read_in_child):
+    _public.__module__ = __name__
+del _public

@@ -143,6 +143,8 @@ class _Runner:
                     await scenario.prepare(database)
                 await self._tasks(database)
                 self._raise_unexpected()
+                if database.stats().state == "failed":
+                    await database.check()  # the faults are over: have the file found well
                 stats = database.stats()
                 leased = stats.readers.leased + stats.writers.leased
                 assert not leased, f"{leased} connections are still leased after the last call."

@@ -1,0 +1,98 @@
+"""A process that is interrupted ends, soon and in order; a fork harms nobody."""
+
+from __future__ import annotations
+
+import random
+import re
+import signal
+import tempfile
+import time
+from pathlib import Path
+from typing import Final
+
+from tests.faults.children import HELD
+from tests.faults.figure import Figure
+from tests.faults.zygote import INTERRUPTED, Zygote
+from tests.guarantees.test_12_fork_safe import PROGRAM
+from tests.support import run_child
+from trio_sqlrepo.testing import ChildReader
+
+PROMISE: Final = "Ctrl-C at any moment ends the process within drain_timeout + 1 s, all being whole"
+
+_DRAIN: Final = 0.2  # seconds
+_PROCESS: Final = 0.25  # seconds; what Python itself may take to end
+_LONGEST: Final = 0.15  # seconds from the fork to the signal: opening, load and closing are hit
+_CYCLES_PER_FILE: Final = 50
+# What the library says of a thread that it had to leave behind.
+_ABANDONED: Final = re.compile(r"(reader|writer) \d+ of .* its thread is abandoned")
+
+
+def run(seed: int, *, full: bool) -> Figure:
+    """Interrupt processes at random moments, also with stuck threads and held connections."""
+    rng = random.Random(seed)
+    # tests/guarantees/test_12_fork_safe.py is the small setting of the forks.
+    cycles, forks = (1000, 25) if full else (7, 0)
+    taken: dict[str, list[float]] = {}
+    with (
+        Zygote() as zygote,
+        ChildReader() as reader,
+        tempfile.TemporaryDirectory() as directory,
+    ):
+        path, errors = Path(directory, "unset"), Path(directory, "errors")
+        expected: set[str] = set()
+        for cycle in range(cycles):
+            if cycle % _CYCLES_PER_FILE == 0:
+                path, expected = Path(directory, f"{cycle}.db"), set()
+            # A stuck thread costs all of its second: one in eight.
+            wedged = cycle % 8 == 3
+            kind = rng.choice([kind for kind in HELD if kind.startswith("wedged") == wedged])
+            zygote.start("live", str(path), str(cycle), rng.randrange(1 << 32), _DRAIN, kind,
+                         errors=errors)  # fmt: skip
+            zygote.hear_until(time.monotonic() + rng.uniform(0, _LONGEST))
+            seconds = _interrupt(zygote, errors, f"cycle {cycle}, {kind}")
+            taken.setdefault("wedged" if wedged else "other", []).append(seconds)
+            for line in zygote.lines:
+                expected.update(line.removeprefix("acknowledged ").split())
+            zygote.run("open_once", str(path), f"opened/{cycle}")
+            found = {body for (body,) in reader.read(path, "SELECT body FROM note")}
+            assert expected <= found, f"cycle {cycle}: lost {sorted(expected - found)[:3]}"
+            assert not any(body.endswith("never") for body in found), f"cycle {cycle}, {kind}"
+            assert reader.read(path, "PRAGMA integrity_check") == [("ok",)], f"cycle {cycle}"
+        for number in range(forks):
+            path = Path(directory, f"fork {number}.db")
+            forked = run_child("-c", PROGRAM, path, rng.choice(["at once", "normally"]))
+            assert forked.returncode == 0, forked.stderr
+            assert reader.read(path, "SELECT count(*) FROM note") == [(int(forked.stdout),)]
+            assert reader.read(path, "PRAGMA integrity_check") == [("ok",)]
+    longest = {kind: max(seconds) for kind, seconds in taken.items()}
+    if full:  # elsewhere the machine may have other things to do
+        late = {kind: most for kind, most in longest.items() if most > _DRAIN + 1 + _PROCESS}
+        assert not late, f"longer than drain_timeout + 1 s = {_DRAIN + 1} s: {late}"
+    told = f"; {forks * 8} forks under load: each refused in the child, the parents unharmed"
+    told = told if forks else ""
+    return Figure(
+        f"{cycles} interrupts at random moments (drain_timeout {_DRAIN} s): all ended, the longest"
+        f" after {longest['other']:.2f} s, with a stuck thread {longest['wedged']:.2f} s; no"
+        " thread's traceback, every file whole" + told,
+        {
+            "interrupts": cycles,
+            "longest": longest["other"],
+            "longest_wedged": longest["wedged"],
+            "tracebacks": 0,
+            "forks": forks * 8,
+        },
+    )
+
+
+def _interrupt(zygote: Zygote, errors: Path, name: str) -> float:
+    """Interrupt the child; how long it took to end."""
+    assert zygote.code is None, f"{name}: {errors.read_text(encoding='utf-8')}"
+    started = time.monotonic()
+    zygote.send(signal.SIGINT)
+    code = zygote.wait()
+    seconds = time.monotonic() - started
+    said = errors.read_text(encoding="utf-8")
+    assert code == INTERRUPTED, f"{name}: it ended with {code}: {said}"
+    strange = [line for line in said.splitlines() if not _ABANDONED.search(line)]
+    assert not strange, f"{name}: it complained: {said}"
+    return seconds
