@@ -218,6 +218,15 @@ async def test_the_nth_call_and_so_many_after_it(db_path: Path) -> None:
         assert len(faults.fired) == 2
 
 
+async def test_a_fault_of_a_lane_is_met_on_that_lane_alone(db_path: Path) -> None:
+    faults = Faults()
+    async with a_bank(faults, db_path) as database:
+        faults.arm(Fault("busy", at="run", lane="reader"))
+        await Accounts(database).open(1, 10)
+        with pytest.raises(DatabaseLocked):
+            await Accounts(database).balance(1)
+
+
 async def test_a_sticky_fault_ends_with_disarm(db_path: Path) -> None:
     faults = Faults()
     async with a_bank(faults, db_path) as database:
