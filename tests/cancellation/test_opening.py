@@ -124,7 +124,7 @@ async def test_closing_is_not_cut_short(db_path: Path) -> None:
     returns
     """
     inside, leaving = trio.Event(), trio.Event()
-    config = PoolConfig(drain_timeout=1e9)  # it would wait for the other task for ever
+    config = PoolConfig(drain_timeout=3600)  # it would wait for the other task for so long
 
     async def other(db: Database) -> None:
         async with db.transaction() as tx:

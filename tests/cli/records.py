@@ -41,6 +41,7 @@ def stats(**values: Any) -> Stats:
     defaults: dict[str, Any] = {
         "path": "demo.db",
         "state": "open",
+        "outage": None,
         "readers": _LANE,
         "writers": _LANE,
         "commits": 0,

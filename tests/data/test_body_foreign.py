@@ -309,6 +309,47 @@ async def test_a_repository_held_as_attribute(foreign: Any, db: Database) -> Non
     assert await Notes(db).bodies() == []
 
 
+async def test_of_several_repositories_the_one_that_was_called_is_named(db: Database) -> None:
+    async def foreign(body: Any) -> None:
+        body.aaa = Others(db, foreign)
+        await body.notes.count()
+
+    with pytest.raises(ForeignAwait, match=r"^self\.notes is bound to the Database; in a body"):
+        await Others(db, foreign).write()
+
+    async def session(body: Any) -> None:
+        await db.execute("SELECT 1")  # no repository's fault
+
+    with pytest.raises(ForeignAwait, match=r"^execute was called in a body"):
+        await Others(db, session).write()
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("savepoint", "move what it is for into another @transaction body"),
+        ("rollback", "raise an exception"),
+        ("transaction", "the body is one"),
+        ("snapshot", "the body sees one state"),
+        ("read", r"use execute\(\), or run the function"),
+        ("write", r"use execute\(\), or run the function"),
+    ],
+)
+async def test_what_a_session_of_the_loop_has(db: Database, name: str, says: str) -> None:
+    async def foreign(body: Any) -> None:
+        assert not hasattr(body.session, "nothing")
+        with pytest.raises(AttributeError, match="'BodySession' object has no attribute 'other'"):
+            _ = body.session.other
+        getattr(body.session, name)()
+
+    for body in (Others(db, foreign).write, Others(db, foreign).read):
+        with pytest.raises(
+            AttributeError, match=rf"^self\.session has no {name}\(\) in a body: {says}"
+        ):
+            await body()
+    assert await Notes(db).bodies() == []
+
+
 async def test_the_advice_is_good(db: Database) -> None:
     async def use(body: Any) -> None:
         await body.notes.using(body.session).put("", "by the other")
@@ -330,26 +371,34 @@ async def test_sessions_of_the_loop(db: Database) -> None:
             await self.put("", "before")
             await self.foreign()
 
+        @snapshot
+        async def look(self) -> None:
+            await self.foreign()
+
     async def enter(block: Any) -> None:
         async with block:
             raise AssertionError
 
     async with open_notes(":memory:", Bare) as memory, db.transaction() as tx:
         notes = Notes(db)
-        calls: dict[str, Callable[[], Awaitable[object]]] = {
-            r"Notes\.count": notes.count,
-            r"Notes\.put_two": lambda: notes.put_two("", "x", "y"),
-            "execute": lambda: db.execute("SELECT 1"),
-            r"Database\.read\(": lambda: db.read(do_nothing),
-            r"Database\.write\(": lambda: db.write(do_nothing),
-            "Transaction": lambda: enter(db.transaction()),
-            "Snapshot": lambda: enter(db.snapshot()),
-            "savepoint": lambda: enter(tx.savepoint()),
-            r"Transaction\.rollback": tx.rollback,
+        repository = "bind the repository with `repository"
+        calls: dict[tuple[str, str], Callable[[], Awaitable[object]]] = {
+            (r"Notes\.count", repository): notes.count,
+            (r"Notes\.put_two", repository): lambda: notes.put_two("", "x", "y"),
+            ("execute", r"use `self\.session\.execute\("): lambda: db.execute("SELECT 1"),
+            (r"Database\.read\(", r"or use `self\.session\.ex"): lambda: db.read(do_nothing),
+            (r"Database\.write\(", r"or use `self\.session\.ex"): lambda: db.write(do_nothing),
+            ("Transaction", r"or use `self\.session`"): lambda: enter(db.transaction()),
+            ("Snapshot", r"or use `self\.session`"): lambda: enter(db.snapshot()),
+            ("savepoint", "another @transaction body"): lambda: enter(tx.savepoint()),
+            (r"Transaction\.rollback", "a body that raises undoes"): tx.rollback,
         }
-        for label, call in calls.items():
-            with pytest.raises(ForeignAwait, match=rf"^{label}.* was called in a body through"):
+        for (label, advice), call in calls.items():
+            says = rf"^{label}.* was called in a body through .*{advice}"
+            with pytest.raises(ForeignAwait, match=says):
                 await Bare(memory, call).write()
+            with pytest.raises(ForeignAwait, match=says):
+                await Bare(memory, call).look()
         assert await Notes(memory).bodies() == []
         # Least of all has the body ended the transaction that it could not end.
         await Notes(tx).put("", "of the transaction")

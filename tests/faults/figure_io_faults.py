@@ -303,7 +303,7 @@ def _some_cases(chance: random.Random, runs: _Runs) -> None:
 def run(seed: int, *, full: bool) -> Figure:
     """Fail each operation of the disk's in a run of 200 reads and writes by several tasks."""
     with tempfile.TemporaryDirectory() as directory, Recovery() as recovery:
-        runs = _Runs(Path(directory), recovery, 200 if full else 24)
+        runs = _Runs(Path(directory), recovery, 200 if full else 15)
         if full:
             for sort in SORTS:
                 for sticky in sort.sticky:

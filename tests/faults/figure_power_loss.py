@@ -41,7 +41,7 @@ class _Size:
 
 
 _FULL: Final = _Size(200, None, 1000)
-_SMALL: Final = _Size(40, 8, 10)
+_SMALL: Final = _Size(30, 6, 8)
 
 
 @attrs.frozen

@@ -70,7 +70,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 async def test_what_fails_is_replaced_at_once_then_later_and_later(
     mock_clock: MockClock, pauses: list[float]
 ) -> None:
-    async with a_house() as house:
+    async with a_house(max_readers=1) as house:
         await fail(house, broken())
         await until(lambda: house.readers.idle)  # trio's clock stands
         for _ in range(2):
@@ -85,7 +85,7 @@ async def test_what_fails_is_replaced_at_once_then_later_and_later(
 async def test_after_three_in_a_row_the_pool_is_failed_and_comes_back(
     mock_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with a_house() as house:
+    async with a_house(max_readers=1) as house:
         for _ in range(4):
             await fail(house, broken())
             await pass_time(mock_clock, 0.01, lambda: house.readers.idle or house.pool.outage)
@@ -301,7 +301,7 @@ async def test_an_attempt_can_be_asked_for(mock_clock: MockClock) -> None:
 async def test_where_service_fails_again_at_once_it_comes_back_less_soon(
     mock_clock: MockClock, pauses: list[float]
 ) -> None:
-    async with a_house() as house:
+    async with a_house(max_readers=1) as house:
         for _ in range(10):
             await fail(house, broken())
             await pass_time(

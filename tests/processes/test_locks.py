@@ -61,6 +61,8 @@ async def test_after_the_busy_timeout_it_is_refused(name: str, path: Path, other
         with pytest.raises(DatabaseLocked) as caught:
             await WRITES[name](db)
         assert caught.value.code == 5  # SQLITE_BUSY
+        assert caught.value.query is not None
+        assert "SQLiteConfig.busy_timeout, 0.02 s, is how long" in str(caught.value)
         # Reading goes on, and a connection that waited in vain is as good as before.
         assert await Notes(db).bodies() == ["before"]
         with pytest.raises(DatabaseLocked):

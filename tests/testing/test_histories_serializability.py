@@ -344,6 +344,11 @@ ANOMALIES: list[tuple[str, list[Operation], str]] = [
         "T3 (task b) appended 2 to 'x' before T1 (task a) appended 1.",
     ),
     (
+        "G0-session",  # nobody else saw either, but it did not see the first one's
+        [did(0, 1, X1), did(2, 3, X2, x(2))],
+        "T2 (task a) appended 2 to 'x' before T1 (task a) appended 1.",
+    ),
+    (
         "G1c-realtime",
         [did(0, 1, x(1), Y1), did(2, 3, X1, task="b")],
         "T2 (task b) appended 1 to 'x', which T1 (task a) saw when it read [1].",
@@ -418,13 +423,12 @@ def test_a_long_cycle_is_told_whole() -> None:
 
 
 def test_of_two_cycles_the_shorter_one_is_told() -> None:
-    """Transaction 5 of the ring also lacks what transaction 1 has appended."""
+    """Transaction 1 of the ring also lacks what transaction 3 has appended."""
     history = ring(6)
-    steps = [*steps_of(history[0]), Append("short", 1)]
-    history[0] = did(0, 9, *steps, task="t1")
-    history[4] = did(0, 9, *steps_of(history[4]), Read("short", []), task="t5")
+    history[0] = did(0, 9, *steps_of(history[0]), Read("short", []), task="t1")
+    history[2] = did(0, 9, *steps_of(history[2]), Append("short", 1), task="t3")
     (anomaly,) = check_serializability(history).anomalies
-    assert anomaly.text.startswith("T1 → T6 → T5 → T1,"), anomaly.text
+    assert anomaly.text.startswith("T1 → T3 → T2 → T1,"), anomaly.text
 
 
 def test_cycles_that_are_not_tied_are_told_apart() -> None:
@@ -445,6 +449,29 @@ def test_a_stale_read_is_one_step_of_time_however_long_ago() -> None:
     (anomaly,) = verdict.anomalies
     assert anomaly.text.startswith("T1 → T500 → T1, each")
     assert "read('y') → [492 values, 494, 495, 496, 497, 498, 499]" in anomaly.text
+
+
+def test_of_incompatible_orders_no_cycle_is_made() -> None:
+    verdict = check_serializability(together([X1], [X2], [x(1, 2)], [x(2)]))
+    assert [each.kind for each in verdict.anomalies] == ["incompatible order"]
+
+
+def test_a_step_of_time_is_short_however_much_was_done_meanwhile() -> None:
+    """Two ways from the first to the last: over many others' ends, or over more transactions."""
+    way = [
+        did(2, 400, Append("q", 1), task="a"),
+        did(0, 400, Read("q", [1]), Append("r", 1), task="b"),
+        did(0, 400, Read("r", [1]), Append("s", 1), task="c"),
+    ]
+    others = [did(10 * n, 10 * n + 1, task="o") for n in range(1, 21)]
+    first, late = did(0, 1, X1, task="f"), did(300, 301, Y1, task="m")
+    last = did(0, 400, Read("s", [1]), x(), task="l")
+    sees_both = did(0, 400, Read("s", [1]), y(1), x(), task="l2")
+    (anomaly,) = check_serializability([first, *way, *others, late, last, sees_both]).anomalies
+    assert anomaly.kind == "G-single-realtime"
+    assert {each.task for each in anomaly.operations} == {"f", "m", "l2"}
+    (anomaly,) = check_serializability([first, *way, *others, last]).anomalies
+    assert {each.task for each in anomaly.operations} == {"f", "a", "b", "c", "l"}
 
 
 def test_time_and_lists_make_a_cycle_together() -> None:

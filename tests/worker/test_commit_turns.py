@@ -247,6 +247,9 @@ def test_a_lock_held_too_long_is_told_to_those_who_waited(make: Callable[[str], 
     assert isinstance(first.error, DatabaseLocked)
     assert isinstance(second.error, DatabaseLocked)
     assert first.error is not second.error
+    assert (str(first.error), str(second.error)) == ("first: locked", "second: locked")
+    asked = "INSERT" if first.kind is Kind.ADHOC else "first"
+    assert first.error.query == asked
     assert late.claim  # it waits on
     assert desk.told == ["first", "second"]
     assert desk.driver.log == ["BEGIN IMMEDIATE"]
@@ -673,3 +676,21 @@ def test_what_a_body_leaves_costs_the_connection_and_no_answer() -> None:
     assert leaving.error is None
     assert desk.told == desk.file.rows == ["a"]
     assert "a temporary table" in str(desk.retired)
+
+
+def test_what_says_already_what_it_is_about_is_left_alone() -> None:
+    desk = writer_desk()
+    desk.driver.begin_errors.append(DatabaseLocked("Locked.", query="known"))
+    job = call("a")
+    desk.run_dry(job)
+    assert isinstance(job.error, DatabaseLocked)
+    assert (str(job.error), job.error.query) == ("Locked.", "known")
+
+
+def test_of_those_that_run_alone_the_one_that_waited_is_named() -> None:
+    desk = writer_desk()
+    desk.driver.begin_errors += [None, DatabaseLocked("Locked.")]
+    job = call("a", Act(vanishes=True), Act())
+    desk.run_dry(job)
+    assert isinstance(job.error, DatabaseLocked)
+    assert (str(job.error), job.error.query) == ("a: locked.", "a")

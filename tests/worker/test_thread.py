@@ -270,8 +270,9 @@ def test_stopping_an_open_one_interrupts_nothing_by_itself(running: Running) -> 
     assert running.driver.aborts == 0
     running.cancel(job)
     message = running.hear()
-    assert (message.event, message.jobs) == (Event.ENDED, [job])
+    assert (message.event, message.jobs) == (Event.NEWS, [job])  # at once
     assert isinstance(job.error, Stopped)
+    assert running.hear().event is Event.ENDED
 
 
 def test_has_compiled(running: Running) -> None:

@@ -113,7 +113,8 @@ class DatabaseError(SqlRepoError):
     """The root of what SQLite reports.
 
     `code` and `extended_code` are SQLite's result codes (https://sqlite.org/rescode.html);
-    `query` names the declared query (`Messages.post`) or is the text given to `execute`.
+    `query` names the declared query (`Messages.post`) or what else was called, or is the text given
+    to `execute`.
     """
 
     def __init__(

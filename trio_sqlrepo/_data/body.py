@@ -67,6 +67,20 @@ def guarded(driver: Driver, work: Callable[..., R], *args: Any) -> R:
     return result
 
 
+_FUNCTION: Final = "use execute(), or run the function before or after the body"
+_INSTEAD: Final = {
+    "savepoint": (
+        "move what it is for into another @transaction body and call that; it is a savepoint there,"
+        " and if it raises only it is undone"
+    ),
+    "rollback": "raise an exception, and all the body did is undone",
+    "transaction": "the body is one; another @transaction body that is called in it is a savepoint",
+    "snapshot": "the body sees one state of the database already",
+    "read": _FUNCTION,
+    "write": _FUNCTION,
+}
+
+
 @final
 class BodySession(Session):
     """What `self.session` is in a body. Worker thread only, and dead when the body ends."""
@@ -85,6 +99,15 @@ class BodySession(Session):
     def __repr__(self) -> str:
         state = "ended" if self._ended else "running"
         return f"<BodySession of {self._label}, {state}>"
+
+    def __getattr__(self, name: str) -> Any:
+        """Say what to use in the place of what a session of the loop has and this one has not."""
+        instead = _INSTEAD.get(name)
+        if instead is None:
+            message = f"{type(self).__name__!r} object has no attribute {name!r}"
+        else:
+            message = f"self.session has no {name}() in a body: {instead}."
+        raise AttributeError(message, name=name, obj=self)
 
     def end(self) -> None:
         """From here every use is refused."""

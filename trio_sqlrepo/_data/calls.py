@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextvars
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from trio_sqlrepo._base.errors import ForeignAwait
 from trio_sqlrepo._base.job import Job, Kind, Row
@@ -60,17 +60,48 @@ class LoopSession(Session):
         body = running_body.get()
         if body is None:
             return OutsideTrio(f"{label} must be awaited in a trio task; none runs here.")
-        for name, value in vars(body).items():
-            session = getattr(value, "_session", None)
-            if isinstance(session, LoopSession):
-                return ForeignAwait(
-                    f"self.{name} is bound to the {type(session).__name__}; in a body use"
-                    f" `self.{name}.using(self.session)`."
-                )
+        instead = _INSTEAD.get(label.partition("(")[0])
+        if instead is not None:
+            return ForeignAwait(
+                f"{label} was called in a body through a session of the loop, where nothing waits"
+                f" for it; {instead}."
+            )
+        bound = {
+            name: session
+            for name, value in vars(body).items()
+            if isinstance(session := getattr(value, "_session", None), LoopSession)
+        }
+        # The one whose method it is, if that can be seen.
+        for name in sorted(bound, key=lambda each: type(vars(body)[each]).__name__ not in label):
+            return ForeignAwait(
+                f"self.{name} is bound to the {type(bound[name]).__name__}; in a body use"
+                f" `self.{name}.using(self.session)`."
+            )
         return ForeignAwait(
-            f"{label} was called in a body through a repository or session of the loop; bind the"
-            " repository with `repository.using(self.session)`."
+            f"{label} was called in a body through a repository of the loop; bind the repository"
+            " with `repository.using(self.session)`."
         )
+
+
+# What to do in a body instead of what its session of the loop was asked for, by label.
+_INSTEAD: Final = {
+    "Transaction": (
+        "a @transaction body is a transaction, and another one that it calls is a savepoint: call"
+        " queries on `self`, or use `self.session`"
+    ),
+    "Snapshot": (
+        "a body sees one state of the database all through: call queries on `self`, or use"
+        " `self.session`"
+    ),
+    "savepoint": "another @transaction body that is called there is a savepoint",
+    "Transaction.rollback": "a body that raises undoes what it did",
+    "execute": "use `self.session.execute(...)`",
+    "Database.read": (
+        "call queries on `self` or use `self.session.execute(...)`; a function with the connection"
+        " is run before or after the body"
+    ),
+}
+_INSTEAD["Database.write"] = _INSTEAD["Database.read"]
 
 
 def checked_bindings(sql: object, parameters: object) -> None:

@@ -106,18 +106,26 @@ class Hub:
             self._quiet.arm()
         return True
 
-    def interrupt(self, job: Job) -> None:
-        """Stop a claimed job.
+    def interrupt(self, job: Job) -> bool:
+        """Stop a claimed job; False: its thread does not run it, and will not any more.
 
         Repeated until it ends (`_pool.watch`): one that comes between two statements is lost.
         """
         job.cancelled = True
-        if job.worker is not None:
-            job.worker.ticket.cancel(job)
+        runs = job.worker is not None and job.worker.ticket.cancel(job)
         if job not in self.interrupting:
             job.interrupted = self.now()
             self.interrupting.add(job)
             self.interrupts.arm()
+        return runs
+
+    def drop(self, job: Job) -> None:
+        """Forget a job whose task is told otherwise; what its thread still says nobody hears."""
+        job.task = None
+        self.outstanding.discard(job)
+        self.interrupting.discard(job)
+        if self.state is not _OPEN and self.is_quiet:
+            self._quiet.arm()
 
     # -- what threads report -----------------------------------------------------------------
 

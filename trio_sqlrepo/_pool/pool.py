@@ -8,8 +8,8 @@ Cancellation:
 
 - not claimed yet: the loop claims it itself; nothing ran; the task gets `Cancelled` at once.
 - claimed: the loop sets `cancelled` and interrupts; the task stays suspended until the thread
-  has let go. If the thread says it stopped, the task gets `Cancelled`; if the job had ended
-  before, the task gets its result as if it had not been cancelled.
+  has let go (of a read that runs no more, it has). If the thread says it stopped, the task gets
+  `Cancelled`; if the job had ended before, its result as if it had not been cancelled.
 """
 
 from __future__ import annotations
@@ -115,7 +115,8 @@ class Pool(Hub):
                 and not self.withdraw(job, lane)
                 and self.state is not State.FORKED
             ):
-                self.interrupt(job)
+                if not self.interrupt(job):
+                    self.drop(job)  # as in `_abort`
                 with trio.CancelScope(shield=True):
                     while job.task is not None:
                         await self._hear_lone()
@@ -196,5 +197,8 @@ class Pool(Hub):
         if self.withdraw(job, lane) or self.state is State.FORKED:
             return Abort.SUCCEEDED  # in a forked child there is no thread that could answer
         job.raise_cancel = raise_cancel
-        self.interrupt(job)
+        if not self.interrupt(job) and job.views:
+            # A read that has ended: its result may lie behind one that is slow.
+            self.drop(job)
+            return Abort.SUCCEEDED
         return Abort.FAILED

@@ -194,7 +194,12 @@ class Link:
             text = "the wait for a lock was given up"
             return report.error(Interrupted, codes.sentence(subject, text), query)
         shown = None
-        if report.primary == apsw.SQLITE_ERROR:
+        if report.primary == apsw.SQLITE_BUSY:
+            shown = (
+                "another process holds a lock on the database; SQLiteConfig.busy_timeout,"
+                f" {self.busy.timeout:g} s, is how long it is waited for"
+            )
+        elif report.primary == apsw.SQLITE_ERROR:
             compiling = self.compile_error(sql) if sql is not None else None
             if compiling is not None and name is not None:
                 return DeclarationError(

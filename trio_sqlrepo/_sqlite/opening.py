@@ -223,7 +223,11 @@ def _unopened(path: str, error: Exception, busy: BusyHandler) -> Exception:
     if code in {apsw.SQLITE_BUSY, apsw.SQLITE_PROTOCOL}:
         kind = Interrupted if busy.gave_up else DatabaseLocked
         busy.gave_up = False
-        return report.error(kind, f"{path} can't be opened: another process has locked it.")
+        text = (
+            f"{path} can't be opened: another process has locked it for longer than"
+            f" SQLiteConfig.busy_timeout, {busy.timeout:g} s."
+        )
+        return report.error(kind, text)
     if code == apsw.SQLITE_CORRUPT:
         return report.error(DatabaseCorrupt, f"{path} is damaged ({report.name}).")
     if code == apsw.SQLITE_FULL:

@@ -20,6 +20,7 @@ from typing import Any, Final, final
 
 from trio_sqlrepo._base.driver import Interrupted, Verdict
 from trio_sqlrepo._base.errors import (
+    DatabaseError,
     DatabaseLocked,
     DatabaseReplaced,
     OutcomeUnknown,
@@ -137,7 +138,7 @@ class Writer(Worker):
 
     def _fail(self, job: Job, error: BaseException) -> None:
         job.value = None
-        job.error = _own(error)
+        job.error = _named(_own(error), job)
         self._settle(job)
 
     def _serve_transaction(self) -> None:
@@ -338,7 +339,7 @@ class Writer(Worker):
         try:
             self._driver.begin_write()
         except BaseException as error:  # noqa: BLE001  # the call's
-            job.error = error
+            job.error = _named(error, job)
             self._judge(error)
         finally:
             self.ticket.end()
@@ -349,6 +350,15 @@ def _own(error: BaseException) -> BaseException:
     mine = copy.copy(error)
     mine.__cause__ = error.__cause__
     return mine
+
+
+def _named(error: BaseException, job: Job) -> BaseException:
+    """Say for which call it was, of an error that came before its first statement."""
+    if isinstance(error, DatabaseError) and error.query is None:
+        error.query = job.parameters[0] if job.kind is Kind.ADHOC else job.label
+        text = str(error)
+        error.args = (f"{job.label}: {text[:1].lower()}{text[1:]}",)
+    return error
 
 
 def _not_run() -> SqlError:

@@ -75,8 +75,13 @@ class Ticket:
             self.abandoned = True
             self.in_doubt = self.in_doubt or self.committing
 
-    def cancel(self, job: Job) -> None:
-        """Interrupt the job if it runs now. Loop thread, after it set `job.cancelled`."""
+    def cancel(self, job: Job) -> bool:
+        """Interrupt the job if it runs now; False: it does not, and will not run any more.
+
+        Loop thread, after it set `job.cancelled`.
+        """
         with self._lock:
-            if self.current is job:
-                self._abort()
+            if self.current is not job:
+                return False
+            self._abort()
+            return True

@@ -4,11 +4,11 @@ Needs the extra `testing`. Here is what needs no more than the library: a child 
 a database file, and a guard against leaks. One module for each further purpose:
 
 - `trio_sqlrepo.testing.disk`: files whose operations fail, and a disk whose power does.
+- `trio_sqlrepo.testing.faults`: faults at the driver, under your own repositories.
 - `trio_sqlrepo.testing.histories`: records what concurrent tasks did, and judges whether it was
   linearizable, or serializable.
 - `trio_sqlrepo.testing.plugin`: fixtures for pytest, found by themselves.
-- `trio_sqlrepo.testing.schedules`: several tasks at once, in an order that is drawn and repeats.
-- `trio_sqlrepo.testing.faults`: SQLite's errors and dying threads, at a chosen call.
+- `trio_sqlrepo.testing.schedules`: concurrent programs that Hypothesis draws, shrinks and repeats.
 """
 
 from trio_sqlrepo.testing._child import ChildReader as ChildReader
