@@ -273,7 +273,8 @@ async def test_sql_functions_and_sessions_meet_faults_too(db_path: Path) -> None
         with pytest.raises(DiskFull):
             await database.write(lambda connection: connection.execute("DELETE FROM account"))
         with pytest.raises(SqlError):
-            await database.read(lambda _: None)
+            await database.read(lambda _: 7)
+        assert await database.read(lambda _: 7) == 7
     faults.check()
 
 
