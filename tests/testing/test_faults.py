@@ -32,6 +32,7 @@ from trio_sqlrepo._base.driver import Role, Verdict
 from trio_sqlrepo._sqlite import SqliteDriver, open_driver
 from trio_sqlrepo.testing.faults import Fault, Faults, Fired, open_database_with
 from trio_sqlrepo.testing.faults._driver import WatchedDriver, watched_opener
+from trio_sqlrepo.testing.faults._plan import FaultWatch
 
 
 @pytest.fixture(autouse=True)
@@ -217,6 +218,15 @@ async def test_the_nth_call_and_so_many_after_it(db_path: Path) -> None:
         assert len(faults.fired) == 2
 
 
+async def test_a_fault_of_a_lane_is_met_on_that_lane_alone(db_path: Path) -> None:
+    faults = Faults()
+    async with a_bank(faults, db_path) as database:
+        faults.arm(Fault("busy", at="run", lane="reader"))
+        await Accounts(database).open(1, 10)
+        with pytest.raises(DatabaseLocked):
+            await Accounts(database).balance(1)
+
+
 async def test_a_sticky_fault_ends_with_disarm(db_path: Path) -> None:
     faults = Faults()
     async with a_bank(faults, db_path) as database:
@@ -263,7 +273,8 @@ async def test_sql_functions_and_sessions_meet_faults_too(db_path: Path) -> None
         with pytest.raises(DiskFull):
             await database.write(lambda connection: connection.execute("DELETE FROM account"))
         with pytest.raises(SqlError):
-            await database.read(lambda _: None)
+            await database.read(lambda _: 7)
+        assert await database.read(lambda _: 7) == 7
     faults.check()
 
 
@@ -325,7 +336,9 @@ def facts(error: Any, driver: SqliteDriver) -> tuple[Any, ...]:
 
 
 def opened(path: Path, *faults: Fault) -> WatchedDriver:
-    return watched_opener(open_driver, Faults(*faults))(str(path), SQLiteConfig(), Role.WRITER)
+    return watched_opener(open_driver, FaultWatch(Faults(*faults)))(
+        str(path), SQLiteConfig(), Role.WRITER
+    )
 
 
 def test_a_full_disk_is_as_the_real_one(tmp_path: Path) -> None:
@@ -361,7 +374,7 @@ def test_an_interrupted_write_is_as_the_real_one(tmp_path: Path) -> None:
         driver.begin_write()
         driver.execute("CREATE TABLE t (x)")
         if fault:
-            driver._watches[0]._pass_time = lambda *_, driver=driver: driver.abort()  # type: ignore[attr-defined]
+            driver._watches[0]._faults._pass_time = lambda *_, driver=driver: driver.abort()  # type: ignore[attr-defined]
             sql = many + "INSERT INTO t SELECT i FROM n"
         else:
             driver.real._connection.create_scalar_function("stop", stop, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import Any
 
 import attrs
@@ -123,7 +124,7 @@ def test_long_texts_are_cut_in_the_timeline() -> None:
 
 def test_a_call_is_cancelled_after_so_many_moves() -> None:
     found = set()
-    for after in range(14):
+    for after in range(24):  # the last ones come when it has ended
         run = run_schedule(BANK, Schedule([[Cancelled(Deposit(5), after), Look()]]))
         done = run.calls[0]
         found.add(done.ending)
@@ -192,6 +193,20 @@ def test_where_there_are_faults_errors_of_the_library_are_expected() -> None:
     assert [fired.fault for fired in run.fired] == list(schedule.faults)
     with pytest.raises(SqlRepoError):
         run_schedule(scenario, Schedule([[Call(Accounts.balance, id=77)]]))
+
+
+def test_faults_and_cancellations_end_with_the_tasks() -> None:
+    schedule = Schedule(
+        [[Cancelled(Call(Accounts.total), after=100)]],
+        [Fault("full", at="run", times=math.inf), Fault("busy", at="begin", nth=2, times=9)],
+    )
+    assert endings(run_schedule(BANK, schedule)) == [(0, Ending.RAISED)]  # the check met none
+
+
+def test_a_commit_is_the_affair_of_those_who_wrote_since_its_begin() -> None:
+    add = Call(Accounts.add, id=1, amount=3)
+    run = run_schedule(BANK, Schedule([[add], [Wait(1.0), add], [Wait(2.0), Deposit(1)]]))
+    assert [event.tasks for event in run.events if event.text == "COMMIT"] == [(0,), (1,), (2,)]
 
 
 def test_a_check_that_fails_fails_the_run() -> None:
@@ -330,6 +345,7 @@ def test_calls_are_equal_by_what_they_call() -> None:
     assert Call(Accounts.balance, id=1) == Call(Accounts.balance, id=1)
     assert Call(Accounts.balance, id=1) != Call(Accounts.balance, id=2)
     assert Call(Accounts.total) != "Accounts.total"
+    assert len({Call(Accounts.balance, id=[1]), Call(Accounts.balance, id=[1])}) == 1
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import random
 
+import attrs
 import pytest
 import trio
 from hypothesis import given, settings
 
 from tests.testing.bank import BANK, Accounts, Deposit, Look, ReadAndWrite
+from trio_sqlrepo import Database
 from trio_sqlrepo.testing.faults import Fault
 from trio_sqlrepo.testing.schedules import (
     Call,
@@ -62,6 +64,25 @@ def test_a_busy_schedule_runs_twenty_times_alike() -> None:
 @given(schedules(BANK, faults=faults(), most_faults=2))
 def test_any_schedule_runs_alike(schedule: Schedule) -> None:
     assert run_schedule(BANK, schedule).events == run_schedule(BANK, schedule).events
+
+
+@attrs.frozen
+class Roll:
+    async def run(self, database: Database) -> tuple[float, float]:
+        # What the pool's jitter comes from, and what it learns of its own speed.
+        cost = database.stats().statements["Accounts.total"].total_seconds
+        return random.random(), cost
+
+
+def test_neither_chance_nor_the_machine_has_a_part_in_it() -> None:
+    schedule = Schedule(
+        [[Call(Accounts.total), Call(Accounts.total), Roll()]],
+        [Fault("slow", at="run", seconds=0.25)],
+    )
+    first = run_schedule(BANK, schedule).calls[-1].value
+    random.random()  # another program's
+    assert run_schedule(BANK, schedule).calls[-1].value == first
+    assert first[1] == 0.25
 
 
 def test_a_run_leaves_no_trace_in_what_others_use() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import attrs
@@ -112,29 +111,12 @@ def test_a_thread_that_is_given_up_is_ended_with_the_run() -> None:
     assert threading.active_count() == before
 
 
-def test_a_thread_that_is_given_up_may_end_later() -> None:
-    clocks = []
-
-    @attrs.frozen
-    class Leave:
-        async def run(self, database: Database) -> None:
-            trio.lowlevel.spawn_system_task(forgetful, database.read, 11.0)
-            trio.lowlevel.spawn_system_task(forgetful, database.write, 13.0)
-
-    def linger(_: object, due: float) -> None:
-        thread = this_thread()
-        assert thread is not None
-        clock = thread.worker.clock
-        thread.stop(lambda: clock() >= due, due)
-        clocks.append(clock())
-
-    async def forgetful(call: Any, due: float) -> None:
-        with suppress(PoolClosed):  # the reader's
-            await call(linger, due)
-
-    # Both are drained for 5 s; then the reader is given up after 5 s, and the writer ends in time.
-    run_schedule(attrs.evolve(BANK, check=None), Schedule([[Leave()]]))
-    assert clocks == [11.0, 13.0]
+def test_a_thread_that_was_given_up_may_end_by_itself() -> None:
+    conductor = Conductor({})
+    thread = a_thread(lambda: None)
+    conductor._threads.append(thread)
+    conductor._step(thread)  # it has no host that waits for it
+    assert conductor._threads == []
 
 
 # -- locks -----------------------------------------------------------------------------------------

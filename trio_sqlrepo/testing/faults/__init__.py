@@ -16,3 +16,9 @@ from trio_sqlrepo.testing.faults._plan import Failure as Failure
 from trio_sqlrepo.testing.faults._plan import Fault as Fault
 from trio_sqlrepo.testing.faults._plan import Faults as Faults
 from trio_sqlrepo.testing.faults._plan import Fired as Fired
+
+# What users see in tracebacks and help is the public name.
+for _public in list(globals().values()):
+    if getattr(_public, "__module__", "").startswith(f"{__name__}._"):
+        _public.__module__ = __name__
+del _public

@@ -8,6 +8,7 @@ from trio_sqlrepo._base.config import PoolConfig, SQLiteConfig
 from trio_sqlrepo._opening import Parts, open_of_parts
 from trio_sqlrepo._sqlite import open_driver
 from trio_sqlrepo.testing.faults._driver import watched_opener
+from trio_sqlrepo.testing.faults._plan import FaultWatch
 
 if TYPE_CHECKING:
     import os
@@ -47,7 +48,7 @@ def open_database_with(
 
     Raises: as `open_database`.
     """
-    opener: Any = watched_opener(open_driver, faults)
+    opener: Any = watched_opener(open_driver, FaultWatch(faults))
     return open_of_parts(
         Parts(open_driver=opener),
         path,

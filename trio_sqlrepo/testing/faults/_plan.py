@@ -88,7 +88,7 @@ class Fault:
         ]
         return f"Fault({', '.join(shown)})"
 
-    def fits(self, call: Call) -> bool:
+    def _fits(self, call: Call) -> bool:
         """Whether the call is one of those that are counted."""
         return (
             self.at == call.at
@@ -176,10 +176,10 @@ class Faults:
                 " made, or not so many; look at their `at`, `nth`, `lane` and `query`."
             )
 
-    # -- as a watch ----------------------------------------------------------------------------
+    # -- on the connection's thread --------------------------------------------------------------
 
-    def before(self, driver: WatchedDriver | None, call: Call) -> None:
-        """Fail the call, if it is the one. On the connection's thread."""
+    def _meet(self, driver: WatchedDriver | None, call: Call) -> None:
+        """Fail the call, if it is the one."""
         with self._lock:
             fault = self._due(call)
             if fault is None:
@@ -191,14 +191,11 @@ class Faults:
             return
         raise self._failure(fault, driver, call)
 
-    def after(self, call: Call, error: BaseException | None) -> None:
-        """Nothing: faults come before a call has an effect."""
-
     def _due(self, call: Call) -> Fault | None:
         due = None
         for armed in self._armed:
             fault = armed.fault
-            if fault.fits(call):
+            if fault._fits(call):
                 armed.seen += 1
                 if due is None and fault.nth <= armed.seen < fault.nth + fault.times:
                     due = fault
@@ -234,3 +231,17 @@ class Faults:
             waited += _POLL
             if waited >= seconds:
                 return
+
+
+@final
+class FaultWatch:
+    """Has the calls of drivers meet faults."""
+
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
+
+    def before(self, driver: WatchedDriver | None, call: Call) -> None:
+        self._faults._meet(driver, call)
+
+    def after(self, call: Call, error: BaseException | None) -> None:
+        """Nothing: faults come before a call has an effect."""

@@ -29,3 +29,9 @@ from trio_sqlrepo.testing.schedules._scenario import Scenario as Scenario
 from trio_sqlrepo.testing.schedules._strategy import call as call
 from trio_sqlrepo.testing.schedules._strategy import faults as faults
 from trio_sqlrepo.testing.schedules._strategy import schedules as schedules
+
+# What users see in tracebacks and help is the public name.
+for _public in list(globals().values()):
+    if getattr(_public, "__module__", "").startswith(f"{__name__}._"):
+        _public.__module__ = __name__
+del _public

@@ -45,7 +45,6 @@ class SteppedThread:
         self.ready: Callable[[], bool] = always  # whether it can go on; asked by the loop
         self.due = float("inf")  # when it is ready by itself, by the schedule's clock
         self.done = False
-        self.hung = False  # it did not come to its next stop
         self.members: list[int] = []  # tasks whose work the open transaction holds
         self._unwinding = False
         # Locks as signals: taken by who waits, released by who wakes it.
@@ -78,7 +77,6 @@ class SteppedThread:
         """
         self._go.release()
         if not self._stopped.acquire(timeout=PATIENCE):
-            self.hung = True
             raise TimeoutError(
                 f"The thread of {self.name} did not come to a stop in {PATIENCE:g} s:"
                 f" {self.worker!r}. A statement or function of it does not end."
@@ -87,9 +85,9 @@ class SteppedThread:
             self._thread.join()
 
     def unwind(self) -> None:
-        """End it wherever it stands, unless it hangs."""
+        """End it wherever it stands."""
         self._unwinding = True
-        while not (self.done or self.hung):
+        while not self.done:
             self.step()
 
     # -- its own thread --------------------------------------------------------------------------

@@ -43,8 +43,8 @@ class Call:
 
     def __init__(self, method: Callable[..., Awaitable[Any]], /, **arguments: Any) -> None:
         """Note the method, as `Accounts.deposit`, and what it gets."""
-        self.method = method
-        self.arguments = arguments
+        self.method: Callable[..., Awaitable[Any]] = method
+        self.arguments: dict[str, Any] = arguments
 
     def __repr__(self) -> str:
         # The class and the method; a class made in a test has more before it.
@@ -57,7 +57,8 @@ class Call:
             return NotImplemented
         return (self.method, self.arguments) == (other.method, other.arguments)
 
-    __hash__ = None  # type: ignore[assignment]  # the arguments need not be hashable
+    def __hash__(self) -> int:
+        return hash((self.method, *self.arguments))  # the arguments need not be hashable
 
 
 @final

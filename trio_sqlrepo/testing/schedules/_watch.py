@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 from trio_sqlrepo._sqlite import open_driver
 from trio_sqlrepo.testing.faults._driver import Call, WatchedDriver, watched_opener
+from trio_sqlrepo.testing.faults._plan import FaultWatch
 from trio_sqlrepo.testing.schedules._baton import this_thread
 from trio_sqlrepo.testing.schedules._record import Event
 
@@ -106,7 +107,7 @@ def stepped_opener(
 
     faults._pass_time = pass_time
     faults._on_fired = fired
-    opener = watched_opener(open_stepped, Stops(conductor, journal), faults)
+    opener = watched_opener(open_stepped, Stops(conductor, journal), FaultWatch(faults))
 
     def open_watched(*args: Any, **more: Any) -> WatchedDriver:
         driver = opener(*args, **more)
