@@ -101,6 +101,15 @@ async def test_a_step_is_moved_aside_on_a_connection_of_its_own() -> None:
         assert stats.commits == 1
 
 
+async def test_a_step_is_a_thousand_frames_at_most() -> None:
+    governor = Governor("house.db", 100_000 * FRAME)
+    async with a_house(governor=governor) as house:
+        await grow(house, 999)
+        assert house.file.checkpoint_log == []
+        await grow(house, 1)
+        assert house.file.checkpoint_log == ["PASSIVE"]
+
+
 async def test_a_wal_that_was_not_begun_anew_is_moved_by_the_next_step() -> None:
     async with governed() as house:
         await grow(house, 30)
@@ -272,7 +281,7 @@ async def test_readers_that_follow_each_other_do_not_win(mock_clock: MockClock) 
         for attempt in range(5):
             file.checkpoints += [moves(80, 20 + attempt), blocks(80, 20 + attempt)]
         await grow(house, 50)
-        for frames in (7, 13, 26, 51):
+        for frames in (4, 7, 13, 26):
             before = len(file.checkpoint_log)
             await grow(house, frames - 1)
             assert len(file.checkpoint_log) == before
@@ -304,8 +313,39 @@ async def test_nobody_here_reads(mock_clock: MockClock) -> None:
         await grow(house, 55)
         began = state(house)
         assert began == ("another process", trio.current_time())
+        # Who comes after the attempt is not the one.
+        house.file.checkpoints += [moves(80, 10)]
+        mock_clock.jump(0.001)
+        lease = await Lease.acquire(house.pool, "Later", writes=False)
         await pass_time(mock_clock, 0.1, lambda: not house.file.checkpoints)
+        await settle(house)
         assert state(house) == began
+        await lease.release(lambda worker: worker.hands.driver.rollback())
+
+
+async def test_a_reader_that_has_seen_all_may_have_gone_unnoticed(mock_clock: MockClock) -> None:
+    """Everything is in the file, so a checkpoint can't move on: only an attempt tells."""
+    async with governed() as house:
+        await grow(house, 25)
+        house.file.checkpoints += [moves(80, 80), blocks(80, 80), moves(80, 80)]
+        await grow(house, 55)
+        assert state(house)[0]
+        await pass_time(mock_clock, 0.1, lambda: not state(house)[0])
+        assert house.file.checkpoint_log[2:] == ["TRUNCATE 0.05", "PASSIVE", "TRUNCATE 0.1"]
+
+
+async def test_another_writer_may_get_the_turn() -> None:
+    async with governed(max_writers=2) as house:
+        governor = house.governor
+        assert governor is not None
+        first, second = house.writers.workers
+        house.writers.idle = [first, second]  # the last one is woken
+        assert first.driver is not None
+        first.driver.wal_frames = 80  # type: ignore[misc]  # a fake
+        governor.notice(first)
+        await settle(house)
+        assert house.file.checkpoint_log == ["TRUNCATE 0.05"]
+        assert governor._driver is second.driver
 
 
 async def test_one_connection_for_all_has_no_readers_in_its_way() -> None:
@@ -363,6 +403,7 @@ async def test_a_pool_that_has_failed_is_left_alone(caplog: pytest.LogCaptureFix
         house.writers.workers[0].driver.wal_frames = 90  # type: ignore[union-attr,misc]
         await wait_all_tasks_blocked()
         assert house.file.checkpoint_log == []
+        assert house.governor._pause == float("inf")  # type: ignore[union-attr]
         with pytest.raises(Exception, match="has stopped because of a bug"):
             await run_on(house.pool, house.writers, call("late"))
         house.pool.state = State.OPEN

@@ -42,6 +42,7 @@ def size(path: Path) -> int:
 
 def test_each_commit_is_counted(adding: SqliteDriver, db_path: Path) -> None:
     assert (adding.wal_frames, adding.wal_frame_bytes) == (0, FRAME)
+    assert repr(adding._gauge) == f"<Gauge 0 frames of {FRAME} bytes>"
     run_in(adding, ADD, "x" * 10_000)
     first = adding.wal_frames
     assert size(db_path) == 32 + first * FRAME
@@ -300,6 +301,20 @@ def indexed(adding: SqliteDriver) -> SqliteDriver:
 
 
 def test_statistics_are_made_of_what_nobody_here_has_read(
+    indexed: SqliteDriver, opened: Opener
+) -> None:
+    indexed.optimize()
+    statistics = "SELECT stat FROM sqlite_stat1 WHERE idx = 'by_body'"
+    before = indexed.execute(statistics)
+    with write(indexed):
+        for _ in range(4):
+            indexed.run_script("INSERT INTO message (room, body) SELECT room, body FROM message")
+    fresh = opened(Role.WRITER)
+    fresh.optimize()
+    assert fresh.execute(statistics) != before
+
+
+def test_declared_statements_go_on_after_new_statistics(
     indexed: SqliteDriver, reader: SqliteDriver
 ) -> None:
     reader.prepare([BY_BODY])

@@ -77,7 +77,7 @@ async def _optimize(pool: Pool) -> bool:
 async def _make_way(pool: Pool, job: Job, scope: trio.CancelScope) -> None:
     """Interrupt it once a write waits behind it, or the pool ends."""
     while pool.state is State.OPEN:
-        if any(other.claim and other is not job for other in pool.writers.waiters()):
+        if any(other is not job for other in pool.writers.waiters()):
             break
         await trio.sleep(_YIELD)
     scope.cancel()

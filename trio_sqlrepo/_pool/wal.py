@@ -54,9 +54,11 @@ _PATIENCE: Final = 0.05
 # The next one follows after so many times its patience, or when so large a share of the limit has
 # been written meanwhile: readers that follow each other must not win by their number.
 _REST: Final = 10
-_GROWTH: Final = 1 / 16
-# Both are doubled each time, so many times, that other readers were in the way.
+_GROWTH: Final = 1 / 32
+# Both are doubled each time, so many times, that other readers were in the way: the most patient
+# attempt comes before the limit.
 _MOST_DOUBLINGS: Final = 3
+assert _NEAR + _GROWTH * (2**_MOST_DOUBLINGS - 1) < 1
 # Seconds until another look at a WAL that a reader blocks, or a retry after an error; doubled each
 # time.
 _FIRST_PAUSE: Final = 0.05
@@ -130,7 +132,7 @@ class Governor:
 
     async def run(self, pool: Pool) -> None:
         """Keep the WAL short until the pool ends."""
-        pool.writers.checkpoint_at = self._step
+        pool.writers.checkpoint_at = self._at = self._step
         while True:
             with trio.move_on_after(self._pause):
                 await self._alarm.wait()
