@@ -37,7 +37,7 @@ def run(seed: int, *, full: bool) -> Figure:
     started = max(moments[0] for moments in times)
     over = min(moments[-1] for moments in times)
     done = [sum(started <= moment <= over for moment in moments) for moments in times]
-    share = min(done) / (sum(done) / processes)
+    share = min(done) * processes / max(sum(done), 1)
     longest = max(after - before for moments in times for before, after in pairwise(moments))
     seconds = max(moments[-1] for moments in times) - started
     if full:  # a small run is over before it has begun everywhere
