@@ -32,7 +32,7 @@ def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
 async def db(db_path: Path) -> AsyncIterator[Database]:
     pool = PoolConfig(min_readers=1, max_readers=3)
     async with open_notes(db_path, pool=pool) as database:
-        while not all(lane.idle for lane in database._pool.lanes):
+        while not (database._pool.readers.idle and database._pool.writers.idle):
             await trio.lowlevel.checkpoint()
         yield database
 
