@@ -255,6 +255,13 @@ async def test_a_snapshot_that_stays_is_named_and_not_waited_for_again(
         await settle(house)
         assert house.governor._pause == 1.0  # type: ignore[union-attr]
         assert caplog.text.count("can't be cut") == 1
+        # Another look follows when more has been written, whatever the time.
+        file.checkpoint_log.clear()
+        file.checkpoints.appendleft(moves(80, 10))
+        await grow(house, 1)
+        assert file.checkpoint_log == []
+        await grow(house, 1)
+        assert file.checkpoint_log == ["PASSIVE"]
         # It leaves, another one is in the way: the next attempt is more patient.
         await lease.release(lambda worker: worker.hands.driver.rollback())
         await settle(house)

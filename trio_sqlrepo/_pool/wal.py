@@ -178,6 +178,10 @@ class Governor:
         following = self._seen + self._step if self._frames > self._seen else self._step
         return min(following, self._near)
 
+    def _after(self, share: float) -> int:
+        """The number of frames when the WAL has grown by a share of the limit."""
+        return self._frames + int(self._limit * share) // self._frame + 1
+
     def _size(self) -> int:
         try:
             return os.stat(self._path).st_size  # noqa: PTH116  # half the time of Path.stat
@@ -232,6 +236,7 @@ class Governor:
         if self._blocked_by and passive is not None and not self._has_moved(passive):
             self._blame(pool)
             self._wait_longer(_LAST_LOOK)
+            self._at = self._after(_GROWTH / 2)  # nobody waits for a look: it may come often
             return
         reading = oldest_reader(pool)
         patience = _PATIENCE * 2**self._doublings
@@ -243,8 +248,8 @@ class Governor:
         if found.busy:
             self._stuck, self._refused = found.done, trio.current_time()
             self._blame(pool, reading)
-            growth = int(self._limit * _GROWTH * 2**self._doublings)
-            self._pause, self._at = patience * _REST, self._frames + growth // self._frame + 1
+            self._pause = patience * _REST
+            self._at = self._after(_GROWTH * 2**self._doublings)
             self._doublings = min(self._doublings + 1, _MOST_DOUBLINGS)
             return
         if self._warned:
