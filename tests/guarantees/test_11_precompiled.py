@@ -72,7 +72,8 @@ async def test_every_query_stays_compiled(max_readers: int, db_path: Path) -> No
 
 
 async def test_a_reader_opened_later_has_them_compiled(db_path: Path) -> None:
-    async with open_notes(db_path, Plain, pool=PoolConfig(reserved_readers=0)) as db:
+    pool = PoolConfig(max_readers=3, reserved_readers=0)
+    async with open_notes(db_path, Plain, pool=pool) as db:
         assert db.stats().readers.size == 1
         async with db.snapshot(), db.snapshot(), db.snapshot():
             assert db.stats().readers.size == 3
