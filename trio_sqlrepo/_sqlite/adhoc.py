@@ -130,7 +130,7 @@ class AdHoc:
             self.leftovers.before()
             link.cache.park_all()  # nobody counts what the function uses
             connection.cursor_factory = watch
-            if self._transaction.state is not State.WRITING and not link.role.reads_only:
+            if self._transaction.state is not State.WRITING and not link.reads_only:
                 connection.exec_trace = _forbid_writes
             return function(connection, *args)
         except apsw.Error as error:
@@ -170,7 +170,7 @@ class AdHoc:
         return findings
 
     def _expect_writable(self) -> None:
-        if self._link.role.reads_only:
+        if self._link.reads_only:
             raise DatabaseReadOnly("The SQL writes, and this connection only reads.")
         if self._transaction.state is not State.WRITING:
             self._transaction.refuse_write("The SQL")

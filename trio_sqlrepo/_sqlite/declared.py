@@ -45,7 +45,7 @@ class DeclaredStatements:
         """
         problems: list[str] = []
         for statement in statements:
-            if statement.writes and self._link.role.reads_only:
+            if statement.writes and self._link.reads_only:
                 continue
             try:
                 self._keep(statement)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, TypeVar, final
 
 import apsw
 
-from trio_sqlrepo._base.driver import Verdict
 from trio_sqlrepo._base.errors import DeclarationError, SqlRepoError
 from trio_sqlrepo._sqlite import codes, proof, wal
 from trio_sqlrepo._sqlite.adhoc import AdHoc
@@ -104,7 +103,7 @@ class SqliteDriver(DeclaredStatements):
             if self._closed:
                 return
         self.rollback()
-        if self._identity is not None and not self._link.role.reads_only:
+        if self._identity is not None and not self._link.reads_only:
             # If another file bears the path now, SQLite would leave the WAL to it, which is applied
             # to whatever stands there. It belongs into the file that was opened, all of it.
             with contextlib.suppress(SqlRepoError):

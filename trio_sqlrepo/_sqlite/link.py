@@ -53,6 +53,7 @@ class Link:
         "gate",
         "gauge",
         "is_table",
+        "reads_only",
         "role",
         "schema_text",
         "schema_version",
@@ -66,6 +67,7 @@ class Link:
         self.busy = busy
         self.gauge = Gauge()  # listens on connections that write to a WAL
         self.role = role
+        self.reads_only = role.reads_only  # asked at every BEGIN
         self.cache = StatementCache()
         self.schema_text = self.control(
             "SELECT 1 FROM sqlite_schema WHERE type = 'trigger' AND instr(sql, ?1)"

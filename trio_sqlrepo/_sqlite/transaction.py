@@ -114,7 +114,7 @@ class Transaction:
     def begin_write(self) -> None:
         """Open one that holds SQLite's write lock."""
         self._expect(State.NONE)
-        if self._link.role.reads_only:
+        if self._link.reads_only:
             raise InternalError("A read connection was asked to begin a write transaction.")
         self._run(self._begin_immediate)
         self._move(Event.BEGUN_WRITE)
