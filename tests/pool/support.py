@@ -51,7 +51,7 @@ class Crew:
         self.pool.on_ended = lambda worker, error: None
         self.faults: list[BaseException] = []
         self.returned: list[Worker] = []
-        self.pool.on_fault = lambda worker, error: self.faults.append(error)
+        self.pool.on_fault = self.faults.append
         self.pool.on_returned = self.returned.append
         self.before_open: Callable[[Worker], object] = lambda worker: None
         self.supervisor: Supervisor

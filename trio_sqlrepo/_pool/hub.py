@@ -89,7 +89,7 @@ class Hub:
         # Set by the supervisor: a worker's connection opened, or its thread ends.
         self.on_opened: Callable[[Worker], None]
         self.on_ended: Callable[[Worker, BaseException | None], None]
-        self.on_fault: Callable[[Worker, BaseException], None]  # its thread will end
+        self.on_fault: Callable[[BaseException], None]  # of a connection whose thread will end
         self.on_returned: Callable[[Worker], None]  # it was abandoned, and has ended after all
         self.on_stuck: Callable[[Worker, Job], None]  # it does not come back from an interrupt
         self.grow: Callable[[Lane], None]  # the supervisor's: open one more
@@ -194,7 +194,7 @@ class Hub:
             self._note(message, lane)
         if message.error is not None and event is not Event.ENDED:
             # Before any task that was answered just now runs on. Last: it hears the next messages.
-            self.on_fault(worker, message.error)
+            self.on_fault(message.error)
         if self.state is not _OPEN and self.is_quiet:
             self._quiet.arm()
 

@@ -69,7 +69,7 @@ class Supervisor:
         self.recovery = Recovery(pool, self, renewable=renewable)
         pool.on_opened = self._opened
         pool.on_ended = self._ended
-        pool.on_fault = self._fault
+        pool.on_fault = self.recovery.fault
         pool.on_stuck = self._stuck
         pool.on_returned = self._returned
         pool.grow = self.recovery.grow
@@ -167,9 +167,6 @@ class Supervisor:
             event.set()
         else:
             self.recovery.not_opened(lane, error)
-
-    def _fault(self, _: Worker, error: BaseException) -> None:
-        self.recovery.fault(error)
 
     # -- threads that do not come back -------------------------------------------------------
 
