@@ -307,7 +307,8 @@ class FakeDriver:
             return Verdict.UNKNOWN
         if isinstance(error, DatabaseLocked):
             return Verdict.BUSY
-        retire = isinstance(error, InternalError) or getattr(error, "code", 0) == BROKEN
+        fatal = isinstance(error, (InternalError, MemoryError))
+        retire = fatal or getattr(error, "code", 0) == BROKEN
         return Verdict.RETIRE if retire else Verdict.NOT_APPLIED
 
     def is_clean(self) -> bool:

@@ -127,6 +127,14 @@ def _is_replaced(house: House, worker: Worker) -> bool:
     return worker.buried and bool(house.readers.idle)
 
 
+async def test_a_connection_that_met_a_lack_of_memory_is_replaced() -> None:
+    async with a_house(max_readers=1) as house:
+        await fail(house, MemoryError())
+        await until(lambda: house.readers.idle)
+        assert house.readers.created == 2
+        assert house.pool.state is State.OPEN
+
+
 async def test_after_a_calm_while_a_fault_is_the_first_again(mock_clock: MockClock) -> None:
     async with a_house(health_check_interval=10.0, max_readers=1) as house:
         for _ in range(6):
@@ -217,6 +225,18 @@ async def test_who_was_beyond_the_gate_is_told_that_nobody_knows(mock_clock: Moc
         let_go.set()
         await pass_time(mock_clock, 0.01, lambda: house.pool.state is State.OPEN)
         assert house.file.rows == ["committing"]
+
+
+@pytest.mark.parametrize("is_damaged", [True, False])
+async def test_a_commit_that_finds_damage_stops_everything_too(*, is_damaged: bool) -> None:
+    error = OutcomeUnknown("half-way", code=11 if is_damaged else 10)
+    error.is_damaged = is_damaged
+    async with a_house() as house:
+        (worker,) = house.writers.workers
+        house.driver_of(worker).commit_errors.append(error)
+        with pytest.raises(OutcomeUnknown):
+            await house.pool.run(call("write"))
+        assert house.pool.state is (State.FAILED if is_damaged else State.OPEN)
 
 
 async def test_what_had_ended_before_is_told_as_it_was() -> None:

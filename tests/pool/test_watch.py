@@ -13,7 +13,7 @@ from tests.fake_driver import call
 from tests.pool.support import Crew, lease_job, until
 from trio_sqlrepo._base.config import PoolConfig
 from trio_sqlrepo._base.errors import PoolTimeout
-from trio_sqlrepo._base.job import Job
+from trio_sqlrepo._base.job import Job, Kind
 from trio_sqlrepo._pool import watch
 from trio_sqlrepo._pool.pool import Pool
 from trio_sqlrepo._pool.state import State
@@ -92,6 +92,17 @@ async def test_a_call_waits_so_long_and_no_longer(make: Make, mock_clock: MockCl
         assert asking.ended == ["first", "second"]
     lane = crew.writers if make("x").writes else crew.readers
     assert (lane.timeouts, lane.waiting) == (2, 0)
+
+
+async def test_what_no_call_waits_for_is_not_counted(mock_clock: MockClock) -> None:
+    crew = Crew(PoolConfig())
+    upkeep = Job(Kind.UPKEEP, "checkpoint", writes=True, work=lambda hands: None)
+    async with watching(crew, watch.watch_deadlines) as nursery:
+        asking = Asking(crew, nursery)
+        await asking.send(upkeep)
+        await pass_time(mock_clock, PATIENCE)
+        assert asking.ended == ["checkpoint"]
+    assert crew.writers.timeouts == 0
 
 
 @kinds

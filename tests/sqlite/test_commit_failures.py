@@ -67,16 +67,21 @@ def test_a_disk_that_is_full_at_commit_applies_nothing(disk: FaultyDisk, opened:
     assert count(driver) == 1
 
 
-def test_a_commit_whose_sync_fails_is_of_unknown_outcome(disk: FaultyDisk, opened: Opener) -> None:
+@pytest.mark.parametrize("code", [apsw.SQLITE_IOERR_FSYNC, apsw.SQLITE_CORRUPT_INDEX])
+def test_a_commit_whose_sync_fails_is_of_unknown_outcome(
+    disk: FaultyDisk, opened: Opener, code: int
+) -> None:
     driver = opened(Role.WRITER)
     run_in(driver, writes("CREATE TABLE room (name)"))
     driver.begin_write()
     driver.run(ADD, ("x",))
-    disk.fail_sync = apsw.SQLITE_IOERR_FSYNC
-    with pytest.raises(OutcomeUnknown, match=r"SQLITE_IOERR_FSYNC.*may or may not") as caught:
+    disk.fail_sync = code
+    name = apsw.mapping_extended_result_codes[code]
+    with pytest.raises(OutcomeUnknown, match=rf"{name}.*may or may not") as caught:
         driver.commit()
     assert disk.fired
-    assert caught.value.extended_code == apsw.SQLITE_IOERR_FSYNC
+    assert caught.value.extended_code == code
+    assert caught.value.is_damaged is (code == apsw.SQLITE_CORRUPT_INDEX)
     assert driver.verdict(caught.value) is Verdict.UNKNOWN
     driver.rollback()
     assert not driver.is_clean()

@@ -281,6 +281,14 @@ def test_text_that_is_no_text(writer: SqliteDriver) -> None:
     assert_reset(writer)
 
 
+def test_a_function_of_the_users_that_meets_no_text_raises_as_itself(opened: Opener) -> None:
+    function = SqlFunction(call=b"\xff".decode, arguments=0)
+    driver = opened(Role.WRITER, SQLiteConfig(functions={"decode": function}))
+    with pytest.raises(UnicodeDecodeError):
+        driver.run(reads("SELECT decode()", "decode()"), ())
+    assert_reset(driver)
+
+
 def test_apsw_misused_is_a_bug_of_ours(writer: SqliteDriver) -> None:
     with pytest.raises(InternalError, match=r"T\.read: apsw refused .*\(BindingsError\)"):
         writer.run(ROOM, (1, 2))

@@ -81,6 +81,13 @@ def test_counts_errors_of_the_engine_and_of_the_mapping(hands: Hands, run: Run) 
 
 
 @both_ways
+def test_what_was_cancelled_is_no_error(hands: Hands, run: Run) -> None:
+    with pytest.raises(Interrupted):
+        run(hands, statement("s"), Act(raises=Interrupted("stopped")))
+    assert hands.tally.statements[0].errors == 0
+
+
+@both_ways
 def test_measures_each_call(hands: Hands, run: Run) -> None:
     query = statement("s")
     record = hands.tally.statements[0]

@@ -189,7 +189,12 @@ class DatabaseReplaced(DatabaseError):
 
 
 class OutcomeUnknown(DatabaseError):
-    """The COMMIT itself failed: the write may or may not be on disk. It is never retried."""
+    """The COMMIT itself failed: the write may or may not be on disk. It is never retried.
+
+    `is_damaged` says whether it failed because the file is damaged.
+    """
+
+    is_damaged: bool = False
 
 
 class SqlError(DatabaseError):

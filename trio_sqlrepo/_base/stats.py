@@ -49,7 +49,7 @@ class StatementStats:
 
     Attributes:
         calls: how often it ran; a batch counts once.
-        errors: how many of these raised.
+        errors: how many of these raised, unless they were cancelled.
         rows: rows returned, or changed where none are returned.
         total_seconds: time of all calls together.
         max_seconds: time of the longest.

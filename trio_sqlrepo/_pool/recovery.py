@@ -27,6 +27,7 @@ from trio_sqlrepo._base.errors import (
     DatabaseError,
     DatabaseReplaced,
     InternalError,
+    OutcomeUnknown,
     SqlRepoError,
 )
 from trio_sqlrepo._pool.hub import logger
@@ -105,7 +106,7 @@ class Recovery:
 
     def fault(self, error: BaseException) -> None:
         """A connection has met an error and will end: look whether the file is in doubt."""
-        if self._renewable and isinstance(error, (DatabaseCorrupt, DatabaseReplaced)):
+        if self._renewable and _is_about_the_file(error):
             self._suspend(error)
 
     def ended(self, worker: Worker, error: BaseException | None) -> None:
@@ -270,6 +271,13 @@ def _is_about_the_connection(error: BaseException) -> bool:
     return isinstance(error, (SqlRepoError, OSError, MemoryError)) and not isinstance(
         error, InternalError
     )
+
+
+def _is_about_the_file(error: BaseException) -> bool:
+    """Whether no connection to this file can be trusted."""
+    if isinstance(error, OutcomeUnknown):
+        return error.is_damaged
+    return isinstance(error, (DatabaseCorrupt, DatabaseReplaced))
 
 
 def _is_fault(error: BaseException) -> bool:

@@ -282,12 +282,9 @@ class Governor:
             self._blocked_by, self._blocked_since = found
         elif self._blocked_by != ANOTHER:
             self._blocked_by, self._blocked_since = ANOTHER, trio.current_time()
-        if not self._warned and (size := self._size()) > self._limit:
+        if not self._warned and self._size() > self._limit:
             self._warned = True
-            logger.warning(
-                "the WAL of %s has %d bytes, more than wal_size_limit (%d): it can't be cut while"
-                " %s reads", pool.name, size, self._limit, self._blocked_by,
-            )  # fmt: skip
+            pool.observer.look()  # it says so in the log, and does not wait for its hour
 
 
 def _checkpoint(hands: Hands, *, truncate: bool, patience: float) -> Checkpoint:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 from trio.lowlevel import enable_ki_protection
 
+from trio_sqlrepo._base.job import Kind
 from trio_sqlrepo._pool import refusals
 from trio_sqlrepo._pool.state import State
 from trio_sqlrepo._worker.thread import NEVER
@@ -66,7 +67,7 @@ def _expire(pool: Pool, patience: float) -> float:
                     next_due = min(next_due, due)
                     break
                 if pool.withdraw_with(job, lane, refusals.timeout(pool, job, lane)):
-                    lane.timeouts += 1
+                    lane.timeouts += job.kind is not Kind.UPKEEP  # no call of a user's
     return next_due
 
 

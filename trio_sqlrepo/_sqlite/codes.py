@@ -194,7 +194,8 @@ def outcome_unknown(report: Report) -> DatabaseError:
         f"The COMMIT itself failed ({report.name}): the write may or may not be on disk. Read"
         " before writing it again."
     )
-    return report.error(OutcomeUnknown, text)
+    meaning, _ = _MEANING.get(report.primary, (SqlError, ""))
+    return report.error(OutcomeUnknown, text, is_damaged=meaning is DatabaseCorrupt)
 
 
 def verdict(error: BaseException) -> Verdict:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import traceback
 from typing import TYPE_CHECKING, Any, final
 
 import apsw
@@ -174,7 +175,7 @@ class Link:
         """
         if subject is None:
             subject = f"{name}: " if name else ""
-        if isinstance(error, UnicodeDecodeError):
+        if isinstance(error, UnicodeDecodeError) and not _is_of_a_function(error):
             # Its own text and attributes hold the bytes.
             text = "a text value is not UTF-8; cast it to BLOB to read it"
             return MappingError(codes.sentence(subject, text))
@@ -231,3 +232,9 @@ class Link:
             return bool(self.ask(self.schema_text, literal))
         except apsw.Error:
             return False
+
+
+def _is_of_a_function(error: BaseException) -> bool:
+    """Whether a function of the user's raised it: apsw puts a frame of that name between."""
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(frame.f_code.co_name.startswith("user-defined-") for frame, _ in frames)

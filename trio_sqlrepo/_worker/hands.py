@@ -63,6 +63,8 @@ class Hands:
             record.rows += len(result) if statement.build is not None else result
             if statement.finish is not None:
                 result = statement.finish(result)
+        except Interrupted:  # whoever cancelled it knows
+            raise
         except BaseException:
             record.errors += 1
             raise
@@ -85,6 +87,8 @@ class Hands:
             result = self.driver.run_many(statement, batch)
             record.rows += len(result) if statement.build is not None else result
             return result if statement.finish is None else statement.finish(result)
+        except Interrupted:  # whoever cancelled it knows
+            raise
         except BaseException:
             record.errors += 1
             raise

@@ -267,7 +267,7 @@ class Worker:
 
     def _judge(self, error: BaseException | None) -> None:
         """Note whether the connection must be replaced after this error."""
-        if isinstance(error, SqlRepoError) and not isinstance(error, Interrupted):
+        if isinstance(error, (SqlRepoError, MemoryError)) and not isinstance(error, Interrupted):
             verdict = self._driver.verdict(error)
             if verdict in {Verdict.RETIRE, Verdict.UNKNOWN}:
                 self._retire = error
