@@ -174,8 +174,8 @@ def test_a_short_batch_of_cheap_writes_joins() -> None:
 def test_a_body_is_slow_once_it_has_been() -> None:
     desk = writer_desk()
     real = desk.worker.clock
-    # Turn, oldest, the body's begin and end, turn, message.
-    desk.worker.clock = iter([0.0, 0.0, 0.0, 1.0, 1.0, 1.0]).__next__
+    # Turn, oldest, the body's begin and end, its end once more, turn, message.
+    desk.worker.clock = iter([0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0]).__next__
     desk.turn(body("long"))
     desk.worker.clock = real
     desk.turn(call("a"), body("long"), body("other"))

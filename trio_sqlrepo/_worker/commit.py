@@ -4,9 +4,10 @@ Writes that wait together share one transaction and one fsync. What each call is
 
 - `BEGIN IMMEDIATE` comes first, with nothing claimed: a call cancelled during the wait for
   another process's lock is gone at once. A write is claimed just before it runs.
-- A write that fails undoes itself (a plain statement by SQLite's own rule, all others by a
-  savepoint) and the group goes on. Where it cannot be seen that it undid itself, or a
-  deferred foreign key is broken, the whole group is undone.
+- A write that fails undoes itself and the group goes on: one statement by SQLite's own rule, all
+  else by a savepoint. Where a statement has left something all the same (rows were inserted, and
+  what RETURNING gave did not fit), or a deferred foreign key is broken, the whole group is undone;
+  from then on that query has a savepoint.
 - No result **and no error** leaves a group before its fate is known: an error may rest on what
   another member wrote. If the transaction is undone or vanishes, every member runs again, alone,
   in order, once; the culprit too, unless it was cancelled.
@@ -16,7 +17,7 @@ Writes that wait together share one transaction and one fsync. What each call is
 from __future__ import annotations
 
 import copy
-from typing import Any, Final, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 from trio_sqlrepo._base.driver import Interrupted, Verdict
 from trio_sqlrepo._base.errors import (
@@ -30,6 +31,9 @@ from trio_sqlrepo._base.errors import (
 )
 from trio_sqlrepo._base.job import Job, Kind, Stopped
 from trio_sqlrepo._worker.thread import ABORTED, Event, Worker
+
+if TYPE_CHECKING:
+    from trio_sqlrepo._base.job import Statement
 
 # A group is committed when it is this old. Seconds.
 _OLD = 0.005
@@ -53,6 +57,8 @@ class Writer(Worker):
         self._group_commit = group_commit
         # Mean seconds of bodies by label; a query's own is `Statement.cost`. Worker thread.
         self._body_costs: dict[str, float] = {}
+        # Queries that failed and left something. Worker thread.
+        self._careless: set[Statement] = set()
         self._ran_body = False  # since the last check-in. Worker thread
 
     def _turn(self) -> bool:
@@ -230,17 +236,7 @@ class Writer(Worker):
         if not self._begin():
             return
         members: list[Job] = []
-        oldest = self.clock()
-        intact = True
-        while intact and len(members) < self._group_commit:
-            job = self._peek()
-            if job is None or job.kind not in _GROUPED or not job.writes:
-                break
-            if members and (self._cost(job) > _SLOW_WRITE or self.clock() - oldest > _OLD):
-                break
-            if self._take_next(job):
-                members.append(job)
-                intact = self._run_member(job)
+        intact = self._run_members(members)
         if not members:
             self._driver.rollback()
             return
@@ -254,48 +250,90 @@ class Writer(Worker):
         for job in members:
             self._settle(job)
 
+    def _run_members(self, members: list[Job]) -> bool:
+        """Take writes off the inbox and run them until one can't join. False: as `_run_member`."""
+        ticket = self.ticket
+        oldest = now = self.clock()
+        try:
+            while len(members) < self._group_commit:
+                job = self._peek()
+                if job is None or job.kind not in _GROUPED or not job.writes:
+                    break
+                if members and (now - oldest > _OLD or self._cost(job) > _SLOW_WRITE):
+                    break
+                if not self._take_next(job):
+                    continue
+                members.append(job)
+                statement = job.statement
+                if job.kind is _CALL and statement not in self._careless:
+                    intact = self._run_statement(job, statement)  # type: ignore[arg-type]  # a call has one
+                    now = self.hands.ended
+                else:
+                    ticket.end()
+                    intact = self._run_guarded(job)
+                    now = self.clock()
+                if not intact:
+                    return False
+        finally:
+            ticket.end()
+        return True
+
+    def _run_statement(self, job: Job, statement: Statement) -> bool:
+        """Run a member that is one statement. False: the transaction is not what others believe.
+
+        The ticket stays with it until the next one has it: an interrupt that comes after its end
+        finds nothing to end.
+        """
+        driver = self._driver
+        changes = driver.total_changes()
+        if not self.ticket.begin(job):
+            job.error = Stopped(job.label)
+            return True
+        try:
+            job.value = self.hands.call(statement, job.parameters)
+        except BaseException as error:  # noqa: BLE001  # it is the caller's, and goes there
+            job.error = error
+            self._judge(error)
+            if self._retire is not None or not driver.in_transaction:
+                return False
+            if driver.total_changes() == changes:
+                return True
+            self._careless.add(statement)
+            return False
+        return driver.in_transaction and not driver.has_deferred_violations()
+
     def _cost(self, job: Job) -> float:
         if job.statement is not None:
             times = 1 if job.kind is _CALL else len(job.parameters)
             return job.statement.cost * times
         return self._body_costs.get(job.label, 0.0)
 
-    def _run_member(self, job: Job) -> bool:
-        """Run one member. False: the transaction is no longer what the others believe."""
+    def _run_guarded(self, job: Job) -> bool:
+        """Run one member inside a savepoint. False: as above."""
         try:
-            return self._try_member(job)
+            return self._try_guarded(job)
         except SqlRepoError as error:  # of a savepoint: alone, each call learns for itself
             self._judge(error)
             return False
 
-    def _try_member(self, job: Job) -> bool:
+    def _try_guarded(self, job: Job) -> bool:
         driver = self._driver
-        statement = job.statement
-        guarded = job.kind is not _CALL or statement.build is not None  # type: ignore[union-attr]
-        if guarded:
-            driver.savepoint()
-        changes = driver.total_changes()
-        if job.kind is _CALL:
-            self._call(job, statement)  # type: ignore[arg-type]  # a call has one
-        else:
-            started = self.clock()
-            self._run(job)
-            if job.kind is Kind.BODY:
-                self._ran_body = True
-                before = self._body_costs.get(job.label, 0.0)
-                self._body_costs[job.label] = before + (self.clock() - started - before) / 4
+        driver.savepoint()
+        started = self.clock()
+        self._run(job)
+        if job.kind is Kind.BODY:
+            self._ran_body = True
+            before = self._body_costs.get(job.label, 0.0)
+            self._body_costs[job.label] = before + (self.clock() - started - before) / 4
         if job.error is not None:
             self._judge(job.error)
         if self._retire is not None or not driver.in_transaction:
             return False
         if job.error is None:
-            if guarded:
-                driver.release()
+            driver.release()
             return not driver.has_deferred_violations()
-        if guarded:
-            driver.undo()
-            return driver.in_transaction
-        return driver.total_changes() == changes
+        driver.undo()
+        return driver.in_transaction
 
     def _commit_group(self, members: list[Job]) -> bool:
         """COMMIT and compare the file. False: it was not applied and all must run again."""

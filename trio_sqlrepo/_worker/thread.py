@@ -44,6 +44,9 @@ SLOW = 0.0002
 # Results of cheap jobs go back at least this often. Seconds.
 FLUSH_EVERY = 0.001
 
+# What comes of an interrupt: a function with the raw connection may swallow it, not the latter.
+_INTERRUPTED = Interrupted, TransactionAborted
+
 NEVER = 1 << 62  # later than any sequence number
 
 
@@ -278,9 +281,7 @@ class Worker:
 
     def _settle(self, job: Job) -> None:
         """Put a finished job among the results, an interrupt translated. Last touch of it here."""
-        # A function with the raw connection may swallow the interrupt, not what came of it.
-        stopped = Interrupted, TransactionAborted
-        if job.cancelled and isinstance(job.error, stopped):
+        if job.cancelled and isinstance(job.error, _INTERRUPTED):
             job.error = Stopped(job.label)
         self._finished.append(job)
 
