@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import sys
 import time
@@ -20,6 +21,7 @@ def main(
     seed: Annotated[int | None, typer.Option(help="Repeats a run; drawn and printed.")] = None,
 ) -> None:
     """Put promises to the test under faults. Exits with 1 if one is broken."""
+    logging.getLogger("trio_sqlrepo").setLevel(logging.CRITICAL)  # what is done to it, it reports
     known = promises()
     if unknown := sorted(set(names or ()) - set(known)):
         typer.echo(f"There is no {', '.join(unknown)} among {', '.join(known)}.", err=True)
