@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import threading
+import time
+
+import pytest
 
 from tests.fake_driver import PATIENCE, call
 from trio_sqlrepo._base.job import Job
@@ -35,8 +38,9 @@ def test_a_cancelled_job_does_not_begin() -> None:
     assert ticket.current is None
 
 
-def test_the_current_job_does_not_change_during_an_interrupt() -> None:
-    """The lock is held while the driver is told: otherwise it could meet the next statement."""
+@pytest.mark.parametrize("following", [None, call("following")])
+def test_nothing_else_runs_during_an_interrupt(following: Job | None) -> None:
+    """The thread waits while the driver is told: otherwise it could meet the next statement."""
     began, go = threading.Event(), threading.Event()
     order: list[str] = []
 
@@ -53,11 +57,16 @@ def test_the_current_job_does_not_change_during_an_interrupt() -> None:
     assert began.wait(PATIENCE)
 
     def end() -> None:
-        ticket.end()
+        if following is None:
+            ticket.end()
+        else:
+            ticket.begin(following)
         order.append("ended")
 
     thread = threading.Thread(target=end)
     thread.start()
+    while ticket.current is job:  # it has stored the other one, and waits
+        time.sleep(0)
     go.set()
     loop.join(PATIENCE)
     thread.join(PATIENCE)

@@ -243,18 +243,6 @@ class Worker:
             return self.hands.call_many(job.statement, job.parameters)  # type: ignore[arg-type]
         return job.work(self.hands)  # type: ignore[misc]  # every other kind has one
 
-    def _call(self, job: Job, statement: Statement) -> None:
-        """As `_run`, for a job that is one call of a declared query: most are."""
-        ticket = self.ticket
-        if not ticket.begin(job):
-            job.error = Stopped(job.label)
-            return
-        try:
-            job.value = self.hands.call(statement, job.parameters)
-        except BaseException as error:  # noqa: BLE001  # it is the caller's, and goes there
-            job.error = error
-        ticket.end()
-
     def _run(self, job: Job) -> None:
         """Run a claimed job to a value or an error, under its ticket."""
         if not self.ticket.begin(job):
