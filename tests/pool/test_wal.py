@@ -36,7 +36,9 @@ def _log(caplog: pytest.LogCaptureFixture) -> None:
 @asynccontextmanager
 async def governed(path: Path | str = "house.db", **settings: Any) -> AsyncIterator[House]:
     # The clock runs fast here while threads work: no wait may have a limit.
-    settings = {"connection_timeout": float("inf"), **settings}
+    settings = {
+        "connection_timeout": float("inf"), "health_check_timeout": float("inf"), **settings,
+    }  # fmt: skip
     async with a_house(governor=Governor(str(path), LIMIT), **settings) as house:
         yield house
 
