@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.lowlevel import enable_ki_protection
+from trio.testing import MockClock, wait_all_tasks_blocked
 
-from tests.fake_driver import Act, Halt, broken, call
-from tests.pool.house import Answer, a_house, ask, until
+from tests.fake_driver import PATIENCE, Act, Halt, broken, call
+from tests.pool.house import Answer, House, a_house, ask, until
 from trio_sqlrepo._base.errors import InternalError, PoolClosed, SessionEnded, SqlError
 from trio_sqlrepo._base.job import Job
 from trio_sqlrepo._pool.lease import Lease
@@ -72,6 +76,36 @@ async def test_closing_interrupts_what_runs_and_refuses_what_waits() -> None:
     assert house.file.open_connections == 0
     with pytest.raises(PoolClosed):
         await house.pool.run(call("late"))
+
+
+def test_ctrl_c_does_not_end_the_wait_for_a_thread() -> None:
+    """Its answer would wake the main task, which waits for something else by then."""
+    reached, let_go = threading.Event(), threading.Event()
+
+    def stand_still() -> None:
+        reached.set()
+        assert let_go.wait(PATIENCE)
+
+    @enable_ki_protection  # so that it is the main task that is interrupted
+    async def interrupt(house: House, scope: trio.CancelScope) -> None:
+        await until(reached.is_set)
+        (job,) = house.pool.outstanding
+        scope.cancel()
+        await until(lambda: job.cancelled)
+        for _ in range(2):
+            signal.raise_signal(signal.SIGINT)
+            await wait_all_tasks_blocked()
+        assert job in house.pool.outstanding
+        let_go.set()
+
+    async def main() -> None:
+        async with a_house() as house, trio.open_nursery() as nursery:
+            with trio.CancelScope() as scope:
+                nursery.start_soon(interrupt, house, scope)
+                with pytest.raises(KeyboardInterrupt):
+                    await house.pool.run(call("lone", Act(during=stand_still), writes=False))
+
+    trio.run(main)
 
 
 async def test_a_lone_read_that_no_thread_took_is_refused_at_the_end(

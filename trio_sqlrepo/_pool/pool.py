@@ -117,9 +117,7 @@ class Pool(Hub):
             ):
                 if not self.interrupt(job):
                     self.drop(job)  # as in `_abort`
-                with trio.CancelScope(shield=True):
-                    while job.task is not None:
-                        await self._hear_lone()
+                await self._outlast(job)
             raise
         finally:
             self._lone = None
@@ -135,6 +133,22 @@ class Pool(Hub):
             raise job.error
         finally:
             del job  # its error's traceback would hold this frame, and this frame the error
+
+    async def _outlast(self, job: Job) -> None:
+        """Wait until the thread has let go of a lone job that was interrupted.
+
+        A Ctrl-C does not end this wait, though trio delivers it to the main task in a shield, too:
+        the answer would come to a task that waits for something else by then.
+        """
+        ctrl_c: KeyboardInterrupt | None = None
+        with trio.CancelScope(shield=True):
+            while job.task is not None:
+                try:
+                    await self._hear_lone()
+                except KeyboardInterrupt as error:
+                    ctrl_c = error
+        if ctrl_c is not None:
+            raise ctrl_c
 
     async def _hear_lone(self) -> None:
         self._lone_waits = True
