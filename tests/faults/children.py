@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -13,7 +14,7 @@ import trio
 from tests.faults.soak import be_loaded, lock_now_and_then
 from tests.faults.zygote import say
 from tests.notes import NewNote, Notes, open_notes
-from trio_sqlrepo import Database, PoolConfig, SqlFunction, SqlRepoError
+from trio_sqlrepo import Database, DatabaseLocked, PoolConfig, SqlFunction, SqlRepoError
 
 
 async def write_and_tell(db: Database, name: str, number: int) -> None:
@@ -133,13 +134,20 @@ async def _hold_a_transaction(db: Database, name: str) -> None:
         await trio.sleep_forever()
 
 
-HELD: Final[dict[str, Callable[[Database, str], Awaitable[None]]]] = {
-    "load": _do_nothing_more,
+# What holds a connection when the interrupt comes: a task beside the block, whose end must do
+# without it, or the task of the block itself, to which trio delivers the interrupt.
+INSIDE: Final = " inside"
+_BESIDE: Final[dict[str, Callable[[Database, str], Awaitable[None]]]] = {
     "snapshot": _hold_a_snapshot,
     "transaction": _hold_a_transaction,
     "wedged read": _wedge_a_read,
     "wedged write": _wedge_a_write,
     "wedged query": _wedge_a_query,
+}
+HELD: Final = {
+    "load": _do_nothing_more,
+    **_BESIDE,
+    **{kind + INSIDE: hold for kind, hold in _BESIDE.items()},
 }
 
 
@@ -148,24 +156,35 @@ async def _hold(held: str, db: Database, name: str) -> None:
         await HELD[held](db, name)
 
 
-def live(path: str, name: str, seed: int, drain: float, held: str) -> None:
+async def _load(db: Database, name: str) -> None:
+    # While a writer is stuck that was interrupted, nothing can be written.
+    with suppress(DatabaseLocked):
+        await write_for_ever(db, name)
+
+
+def live(path: str, name: str, seed: int, config: dict[str, float], held: str) -> None:
     """Open, load, close, again and again, until interrupted."""
     rng = random.Random(seed)
-    pool = PoolConfig(drain_timeout=drain)
+    pool = PoolConfig.from_mapping(config)
     stuck = {"stuck": SqlFunction(call=_stand_still)}
 
     async def main() -> None:
         turn = 0
         while True:
             turn += 1
-            # What holds a connection is not in the block, whose end must do without it.
             async with trio.open_nursery() as outside:
                 async with open_notes(path, pool=pool, functions=stuck) as db:
-                    outside.start_soon(_hold, held, db, f"{name}/{turn}")
-                    with trio.move_on_after(rng.uniform(0, 0.03)):
+                    if not held.endswith(INSIDE):
+                        outside.start_soon(_hold, held, db, f"{name}/{turn}")
+                        seconds = rng.uniform(0, 0.03)
+                    else:  # the interrupt comes to one that was cancelled, or to one that was not
+                        seconds = rng.choice([rng.uniform(0, 0.03), math.inf])
+                    with trio.move_on_after(seconds):
                         async with trio.open_nursery() as nursery:
                             for task in range(3):
-                                nursery.start_soon(write_for_ever, db, f"{name}/{turn}/{task}")
+                                nursery.start_soon(_load, db, f"{name}/{turn}/{task}")
+                            if held.endswith(INSIDE):
+                                await _hold(held, db, f"{name}/{turn}")
                 outside.cancel_scope.cancel()
 
     try:
