@@ -12,7 +12,7 @@ from typing import Final
 
 from tests.faults.children import HELD, INSIDE
 from tests.faults.figure import Figure
-from tests.faults.zygote import INTERRUPTED, Zygote
+from tests.faults.zygote import INTERRUPTED, PATIENCE, Zygote
 from tests.guarantees.test_12_fork_safe import PROGRAM
 from tests.support import run_child
 from trio_sqlrepo.testing import ChildReader
@@ -108,8 +108,12 @@ def _interrupt(zygote: Zygote, errors: Path, name: str) -> float:
     assert zygote.code is None, f"{name}: {errors.read_text(encoding='utf-8')}"
     started = time.monotonic()
     zygote.send(signal.SIGINT)
-    code = zygote.wait()
+    zygote.hear_until(started + PATIENCE)
     seconds = time.monotonic() - started
+    if (code := zygote.code) is None:
+        zygote.send(signal.SIGUSR1)  # its stacks
+        zygote.hear_until(time.monotonic() + 1)
+        zygote.send(signal.SIGKILL)
     said = errors.read_text(encoding="utf-8")
     assert code == INTERRUPTED, f"{name}: it ended with {code}: {said}"
     strange = [line for line in said.splitlines() if not _ABANDONED.search(line)]
