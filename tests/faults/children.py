@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import trio
 
+from tests.faults.files_damaged import meet_damage, prepare_files
 from tests.faults.soak import be_loaded, lock_now_and_then
 from tests.faults.zygote import say
 from tests.notes import NewNote, Notes, open_notes
@@ -202,5 +203,7 @@ COMMANDS: Final[dict[str, Callable[..., Any]]] = {
         live,
         be_loaded,
         lock_now_and_then,
+        prepare_files,
+        meet_damage,
     )
 }
