@@ -11,7 +11,9 @@ from tests.faults.figure import Figure
 from tests.faults.files_flipped import flip_files
 from tests.faults.files_full import fill_disks
 from tests.faults.files_swapped import MOST_REOPENED, swap_files
+from tests.faults.recovery import Recovery
 from trio_sqlrepo._pool.hub import logger
+from trio_sqlrepo.testing import ChildReader
 
 PROMISE: Final = (
     "a deleted, replaced or damaged file and a full disk give no false answer, and service returns"
@@ -22,11 +24,14 @@ def run(seed: int, *, full: bool) -> Figure:
     """Swap files under load, damage files, fill a small disk up."""
     swaps, flips, fillups = (100, 10_000, 100) if full else (4, 20, 2)
     # Of each outage a line is logged: thousands.
-    with mock.patch.object(logger, "disabled", new=True):
-        with tempfile.TemporaryDirectory() as directory:
-            swapped = swap_files(seed, swaps, Path(directory))
-        with tempfile.TemporaryDirectory() as directory:
-            flipped = flip_files(seed, flips, Path(directory))
+    with (
+        mock.patch.object(logger, "disabled", new=True),
+        tempfile.TemporaryDirectory() as directory,
+        Recovery() as recovery,
+        ChildReader() as reader,
+    ):
+        swapped = swap_files(seed, swaps, Path(directory), recovery, reader)
+        flipped = flip_files(seed, flips, Path(directory), recovery, reader)
         filled = fill_disks(seed, fillups)
     disk = "a tmpfs" if filled["tmpfs"] else "FaultyDisk, as none could be mounted,"
     reopened = max(swapped["reopened"], flipped["reopened"])

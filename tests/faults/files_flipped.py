@@ -104,14 +104,16 @@ class _Cases:
             left.unlink()
 
 
-def flip_files(seed: int, count: int, directory: Path) -> Counter[str]:
+def flip_files(
+    seed: int, count: int, directory: Path, recovery: Recovery, reader: ChildReader
+) -> Counter[str]:
     """Damage so many files; what was counted.
 
     Raises:
         AssertionError: crashes, hangs, errors without a type, false acknowledgements.
     """
-    with Recovery() as recovery, ChildReader() as reader, Zygote() as zygote:
-        cases = _Cases(directory, seed, recovery, reader)
+    cases = _Cases(directory, seed, recovery, reader)
+    with Zygote() as zygote:
         cases.run(zygote, count)
     numbers = cases.numbers
     numbers["errors"] = sum(cases.kinds.values())

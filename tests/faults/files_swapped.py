@@ -22,6 +22,7 @@ from typing import Final
 import attrs
 import trio
 
+from tests.faults.files_swaps import SWAPS, Place, Swap
 from tests.faults.ledger import ROWS, SCHEMA, Entries, Ledger
 from tests.faults.recovery import Recovery
 from trio_sqlrepo import Database, DatabaseReplaced, PoolConfig, SqlRepoError, open_database
@@ -39,119 +40,6 @@ class Time(enum.IntEnum):
     BEFORE = 0
     AWAY = 1
     RESTORED = 2
-
-
-@attrs.frozen
-class Place:
-    """The files of one swap: a directory that holds the database's own, and others."""
-
-    directory: Path
-
-    @property
-    def home(self) -> Path:
-        return self.directory / "home"
-
-    @property
-    def path(self) -> Path:
-        return self.home / "app.db"
-
-    @property
-    def wal(self) -> Path:
-        return self.home / "app.db-wal"
-
-    @property
-    def kept(self) -> Path:
-        """The file that was opened, under another name."""
-        return self.directory / "kept.db"
-
-    @property
-    def backup(self) -> Path:
-        """A copy of it, made by another process under load."""
-        return self.directory / "backup.db"
-
-    @property
-    def other(self) -> Path:
-        """A sound database that the declared queries do not fit."""
-        return self.directory / "other.db"
-
-    @property
-    def elsewhere(self) -> Path:
-        return self.directory / "elsewhere"
-
-
-def _delete(place: Place) -> None:
-    place.kept.hardlink_to(place.path)  # or nobody could see what was in it
-    place.path.unlink()
-
-
-def _replace_by_another(place: Place) -> None:
-    place.kept.hardlink_to(place.path)
-    place.other.replace(place.path)
-
-
-def _replace_by_the_backup(place: Place) -> None:
-    place.kept.hardlink_to(place.path)
-    place.backup.replace(place.path)
-
-
-def _restore_the_backup(place: Place) -> None:
-    place.backup.replace(place.path)
-
-
-def _move_away(place: Place) -> None:
-    place.path.rename(place.kept)
-
-
-def _move_back(place: Place) -> None:
-    place.kept.rename(place.path)
-
-
-def _delete_the_wal(place: Place) -> None:
-    place.wal.unlink()
-
-
-def _rename_the_directory(place: Place) -> None:
-    place.home.rename(place.elsewhere)
-
-
-def _rename_it_back(place: Place) -> None:
-    place.elsewhere.rename(place.home)
-
-
-def _put_another_directory(place: Place) -> None:
-    place.home.mkdir()
-    place.backup.replace(place.path)
-
-
-@attrs.frozen
-class Swap:
-    """What is done to the files, and what is then done to mend it."""
-
-    name: str
-    do: Callable[[Place], None]
-    mend: Callable[[Place], None] | None = None  # None: it leaves a well file
-    # Where the file lies in the end that was opened.
-    first: Callable[[Place], Path] = attrs.field(default=lambda place: place.kept)
-    keeps_wal: bool = True
-
-    def __str__(self) -> str:
-        return self.name
-
-
-SWAPS: Final = (
-    Swap("deleted", _delete, _restore_the_backup),
-    Swap("replaced by another database", _replace_by_another, _restore_the_backup),
-    Swap("replaced by a copy", _replace_by_the_backup),
-    Swap("moved away and back", _move_away, _move_back, lambda place: place.path),
-    Swap("its WAL deleted", _delete_the_wal, None, lambda place: place.path, keeps_wal=False),
-    Swap("its directory renamed", _rename_the_directory, _rename_it_back, lambda place: place.path),
-    Swap(
-        "another directory in place of its own",
-        _rename_the_directory,
-        _put_another_directory,
-        lambda place: place.elsewhere / place.path.name,
-    ),
-)
 
 
 @attrs.define
@@ -299,7 +187,9 @@ class _Run:
         ), "the file that was swapped away was written to"
 
 
-def swap_files(seed: int, count: int, directory: Path) -> Counter[str]:
+def swap_files(
+    seed: int, count: int, directory: Path, recovery: Recovery, reader: ChildReader
+) -> Counter[str]:
     """Swap files so many times. What was counted; `back` is in milliseconds.
 
     Raises:
@@ -307,27 +197,26 @@ def swap_files(seed: int, count: int, directory: Path) -> Counter[str]:
     """
     rng = random.Random(f"swaps {seed}")
     numbers: Counter[str] = Counter()
-    with Recovery() as recovery, ChildReader() as reader:
-        for turn in range(count):
-            # Each kind in turn, in an order that is drawn.
-            if turn % len(SWAPS) == 0:
-                kinds = rng.sample(SWAPS, len(SWAPS))
-            swap = kinds[turn % len(SWAPS)]
-            place = Place(directory / f"swap {turn}")
-            place.home.mkdir(parents=True)
-            run = _Run(swap, place, random.Random(rng.random()), reader)
-            try:
-                trio.run(run.main)
-                run.judge(recovery)
-                assert run.reopened <= MOST_REOPENED, f"{run.reopened} connections were reopened"
-            except Exception as error:
-                error.add_note(f"swap {turn}: {swap}; the last errors: {run.ledger.errors[-3:]}")
-                raise
-            numbers["swaps"] += 1
-            numbers["noticed"] += run.noticed
-            numbers["acknowledged"] += len(run.ended)
-            numbers["after"] += sum(time is Time.RESTORED for time in run.ended.values())
-            numbers["errors"] += len(run.ledger.errors)
-            numbers["reopened"] = max(numbers["reopened"], run.reopened)
-            numbers["back"] = max(numbers["back"], round(run.back_after * 1000))
+    for turn in range(count):
+        # Each kind in turn, in an order that is drawn.
+        if turn % len(SWAPS) == 0:
+            kinds = rng.sample(SWAPS, len(SWAPS))
+        swap = kinds[turn % len(SWAPS)]
+        place = Place(directory / f"swap {turn}")
+        place.home.mkdir(parents=True)
+        run = _Run(swap, place, random.Random(rng.random()), reader)
+        try:
+            trio.run(run.main)
+            run.judge(recovery)
+            assert run.reopened <= MOST_REOPENED, f"{run.reopened} connections were reopened"
+        except Exception as error:
+            error.add_note(f"swap {turn}: {swap}; the last errors: {run.ledger.errors[-3:]}")
+            raise
+        numbers["swaps"] += 1
+        numbers["noticed"] += run.noticed
+        numbers["acknowledged"] += len(run.ended)
+        numbers["after"] += sum(time is Time.RESTORED for time in run.ended.values())
+        numbers["errors"] += len(run.ledger.errors)
+        numbers["reopened"] = max(numbers["reopened"], run.reopened)
+        numbers["back"] = max(numbers["back"], round(run.back_after * 1000))
     return numbers
