@@ -30,6 +30,10 @@ _ABANDONED: Final = re.compile(
     r"(reader|writer) \d+ (of .* (its thread is abandoned|is given up: )|was given up: )"
 )
 
+# What Python says where the interrupt met the child's own code just as it started a task.
+_UNBORN: Final = re.compile(
+    r"RuntimeWarning: (coroutine '(_hold|_load)' was never awaited|Enable tracemalloc)"
+)
 # An exception in a weak reference's callback goes no further. Trio protects `__del__` alone.
 _SWALLOWED: Final = re.compile(
     r"Exception ignored in: <function WeakSet.*?^KeyboardInterrupt: *\n", re.DOTALL | re.MULTILINE
@@ -130,6 +134,9 @@ def _interrupt(zygote: Zygote, errors: Path, name: str) -> float:
         zygote.send(signal.SIGKILL)
         zygote.wait()
     assert code == INTERRUPTED, f"{name}: it ended with {code}: {said}"
-    strange = [line for line in said.splitlines() if not _ABANDONED.search(line)]
+    expected = _ABANDONED, _UNBORN
+    strange = [
+        line for line in said.splitlines() if not any(known.search(line) for known in expected)
+    ]
     assert not strange, f"{name}: it complained: {said}"
     return seconds

@@ -42,6 +42,7 @@ def run(seed: int, *, full: bool) -> Figure:
         f" {swapped['back'] / 1000:.2f} s after the well file at the latest; {flipped['files']}"
         f" damaged files ({flipped['serving']} while they were served), {flipped['opened']} opened,"
         f" {flipped['noticed']} put out of service, {flipped['restored']} restored,"
+        f" {flipped['resumed']} found well again,"
         f" {flipped['errors']} typed errors, 0 others, 0 crashes, 0 hangs,"
         f" {flipped['after']} acknowledged after that, 0 falsely; {filled['fillups']} fill-ups of"
         f" {disk}: {filled['refused']} writes refused and absent, {filled['acknowledged']}"

@@ -124,6 +124,7 @@ class _Case:
     opened: bool = False
     noticed: bool = False  # the pool was out of service
     restored: bool = False
+    resumed: bool = False  # in service in the end, without that
     after: dict[int, tuple[int, ...]] = attrs.field(factory=dict)  # acknowledged, begun after that
     errors: Counter[str] = attrs.field(factory=Counter)
     reopened: int = 0  # in a row
@@ -151,13 +152,14 @@ class _Case:
             trio.run(self.main, serving)
         except Exception:
             broken = traceback.format_exc()
-        if not self.after:
+        if not (self.after or self.resumed):
             self.clean()
         return {
             "broken": broken,
             "opened": self.opened,
             "noticed": self.noticed,
             "restored": self.restored,
+            "resumed": self.resumed,
             "serving": serving,
             "after": list(self.after),
             "errors": self.errors,
@@ -187,8 +189,8 @@ class _Case:
                     for _ in range(2):
                         await self.attempt(db, 7)
                         await self.attempt(db, 0)
-                    if self.noticed and self.rng.random() < 0.25:
-                        await self.restore(db)
+                    if self.noticed:
+                        await self.rng.choice([self.restore, self.linger, self.leave])(db)
                     self.count(db)
             except SqlRepoError as error:
                 self.errors[type(error).__name__] += 1
@@ -238,6 +240,17 @@ class _Case:
         if not self.noticed:
             self.reopened = max(stats.readers.created, stats.writers.created) - 1
             self.noticed = stats.state == "failed"
+
+    async def leave(self, db: Database) -> None:
+        """Leave the block as it is."""
+
+    async def linger(self, db: Database) -> None:
+        """Have it try to come back, which only a file that is well after all allows."""
+        for _ in range(3):
+            await db.check()
+            await self.attempt(db, 0)
+            await self.attempt(db, 7)
+        self.resumed = db.stats().state == "open"
 
     async def restore(self, db: Database) -> None:
         """Move a well file to the path: service comes back by itself."""

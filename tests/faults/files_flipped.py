@@ -72,7 +72,7 @@ class _Cases:
 
     def judge(self, number: int, outcome: dict[str, Any]) -> None:
         self.numbers["files"] += 1
-        for name in ("opened", "noticed", "restored", "serving"):
+        for name in ("opened", "noticed", "restored", "resumed", "serving"):
             self.numbers[name] += outcome[name]
         self.numbers["reopened"] = max(self.numbers["reopened"], outcome["reopened"])
         self.kinds.update(outcome["errors"])
@@ -80,19 +80,26 @@ class _Cases:
             self.broken.append(f"case {number}:\n{outcome['broken']}")
         if outcome["reopened"] > MOST_REOPENED:
             self.broken.append(f"case {number}: {outcome['reopened']} reopenings")
-        if not outcome["after"]:
-            return
         path = self.directory / f"case {number}.db"
+        if outcome["after"]:
+            self.judge_answers(number, path, outcome)
+        if outcome["resumed"]:
+            health = self.reader.read(path, "PRAGMA quick_check")
+            if health != [("ok",)]:
+                self.broken.append(f"case {number}: back in service, and {health}, {outcome}")
+        for left in self.directory.glob(f"{path.name}*"):
+            left.unlink()
+
+    def judge_answers(self, number: int, path: Path, outcome: dict[str, Any]) -> None:
+        """What was acknowledged after the pool had been out of service must be there."""
         try:
             if outcome["restored"]:
                 rows = self.recovery.rows(path, ROWS)
             else:
                 rows = self.reader.read(path, ROWS)
-            found = {row[1] for row in rows}
+            found, said = {row[1] for row in rows}, f"{len(rows)} rows"
         except AssertionError as error:
             found, said = set(), str(error)
-        else:
-            said = f"{len(rows)} rows"
         self.numbers["after"] += len(outcome["after"])
         if lost := set(outcome["after"]) - found:
             self.numbers["false"] += 1
@@ -100,8 +107,6 @@ class _Cases:
                 f"case {number}: {sorted(lost)} acknowledged after the damage was noticed, not"
                 f" found: {said}, {outcome}"
             )
-        for left in self.directory.glob(f"{path.name}*"):
-            left.unlink()
 
 
 def flip_files(
