@@ -150,6 +150,25 @@ async def test_the_wal_of_another_file_is_not_applied(db_path: Path) -> None:
         assert await Notes(db).bodies() == ["in the backup"]
 
 
+async def test_a_snapshot_does_not_keep_the_wal_from_its_file(db_path: Path) -> None:
+    """The writer notices first, and waits for the readers, which are ended."""
+    backup = db_path.with_name("backup.db")
+    kept = db_path.with_name("kept.db")
+    async with open_notes(db_path) as db:
+        await Notes(db).put("", "in the backup")
+        await in_child(_COPY, db_path, backup)
+        await Notes(db).put("", "later")
+        async with db.snapshot() as snap:
+            assert await Notes(snap).count() == 2
+            db_path.rename(kept)
+            backup.rename(db_path)
+            with pytest.raises(DatabaseReplaced):
+                await Notes(db).put("", "lost")
+            await until_open(db)
+        assert await Notes(db).bodies() == ["in the backup"]
+    assert {"in the backup", "later"} <= set(await bodies_in(kept))
+
+
 async def test_the_only_connection_may_be_renewed(db_path: Path) -> None:
     """Its WAL goes with it, and the next one makes another."""
     pool = PoolConfig(max_readers=0, max_lifetime=0.001)

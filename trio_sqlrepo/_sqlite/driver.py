@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from typing import TYPE_CHECKING, Any, TypeVar, final
+from typing import TYPE_CHECKING, Any, Final, TypeVar, final
 
 import apsw
 
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from trio_sqlrepo._sqlite.settings import Settings
 
 R = TypeVar("R")
+
+# How long a connection that closes waits for readers of a file that was swapped away. Seconds.
+_READERS_END: Final = 10.0
 
 
 @final
@@ -104,16 +107,27 @@ class SqliteDriver(DeclaredStatements):
                 return
         self.rollback()
         if self._identity is not None and not self._link.reads_only:
-            # If another file bears the path now, SQLite would leave the WAL to it, which is applied
-            # to whatever stands there. It belongs into the file that was opened, all of it.
             with contextlib.suppress(SqlRepoError):
-                self.checkpoint(truncate=self._identity.has_moved, patience=0.0)
+                if not self._identity.has_moved:
+                    self.checkpoint(truncate=False, patience=0.0)
+                else:
+                    self._empty_wal()
         with self._lock:
             self._closed = True
         # Between the lock and here no `abort` begins, and none is half-way. SQLite's last
         # checkpoint may fail; the WAL then stays, and the next connection reads it.
         with contextlib.suppress(apsw.Error):
             self._connection.close(force=True)
+
+    def _empty_wal(self) -> None:
+        """Move all of the WAL into the file that was opened, though another bears its path now.
+
+        SQLite would leave it to that one, and apply it to whatever stands there. If this connection
+        is the first to notice, readers may be at it that are being ended: it waits for them, until
+        it is told to end itself. Then they have ended, so the second attempt has nobody to wait for.
+        """
+        if self.checkpoint(truncate=True, patience=_READERS_END).busy:
+            self.checkpoint(truncate=True, patience=0.0)
 
     # -- ad hoc --------------------------------------------------------------------------------
 

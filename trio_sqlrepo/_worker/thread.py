@@ -174,6 +174,7 @@ class Worker:
         finally:
             try:
                 if self.driver is not None:
+                    self.adopt(self.driver)  # if closing waits, it is for no call
                     self.driver.close()
             except BaseException as crash:  # noqa: BLE001  # as above
                 error = error or crash
