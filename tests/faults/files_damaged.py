@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
+import apsw
 import attrs
 import trio
 
@@ -19,6 +20,7 @@ from tests.faults.ledger import Entries, Ledger
 from tests.faults.zygote import say
 from trio_sqlrepo import (
     Database,
+    DatabaseCorrupt,
     PoolConfig,
     Repository,
     RowCount,
@@ -33,6 +35,7 @@ GUARD: Final = 20.0  # seconds; a case that takes so long hangs
 _PAGE: Final = 512
 _TASKS: Final = 3
 _OPERATIONS: Final = 12
+_MOST_AGAIN: Final = 10
 _FIRST_NUMBER: Final = 1000  # of the writes to a damaged file
 IMAGES: Final = ("closed", "open")  # without a WAL, and as one that was killed leaves it
 SCHEMA: Final = (
@@ -186,9 +189,12 @@ class _Case:
                         await self.operate(db, 3)
                         self.vandal.do(self.damage())
                     await self.work(db)
-                    for _ in range(2):
+                    for turn in range(_MOST_AGAIN):
                         await self.attempt(db, 7)
                         await self.attempt(db, 0)
+                        # Faults that come again and again put it out of service in the end.
+                        if turn and (self.noticed or not self.errors["SqlError"]):
+                            break
                     if self.noticed:
                         await self.rng.choice([self.restore, self.linger, self.leave])(db)
                     self.count(db)
@@ -217,7 +223,7 @@ class _Case:
                     if begun_after:
                         self.after[number] = self.ledger.acknowledged[number]
                 else:
-                    self.errors[type(self.ledger.errors[-1]).__name__] += 1
+                    self.note(db, self.ledger.errors[-1])
             elif what == 4:
                 await things.put_pair(f"{number}", bytes(self.rng.randrange(900)))
             elif what == 5:
@@ -231,8 +237,14 @@ class _Case:
             else:
                 await things.drop_pairs(f"{self.rng.randrange(40):0>3}")
         except SqlRepoError as error:
-            self.errors[type(error).__name__] += 1
+            self.note(db, error)
         self.count(db)
+
+    def note(self, db: Database, error: SqlRepoError) -> None:
+        """Damage, but that of an index of words, stops all answers before a call hears of it."""
+        self.errors[type(error).__name__] += 1
+        if isinstance(error, DatabaseCorrupt) and error.extended_code != apsw.SQLITE_CORRUPT_VTAB:
+            assert db.stats().state == "failed", f"in service after {error!r}"
 
     def count(self, db: Database) -> None:
         """Note how often a lane's only connection was opened again until the pool gave that up."""

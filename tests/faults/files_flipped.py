@@ -84,9 +84,10 @@ class _Cases:
         if outcome["after"]:
             self.judge_answers(number, path, outcome)
         if outcome["resumed"]:
-            health = self.reader.read(path, "PRAGMA quick_check")
-            if health != [("ok",)]:
-                self.broken.append(f"case {number}: back in service, and {health}, {outcome}")
+            try:
+                self.recovery.rows(path, ROWS)
+            except AssertionError as error:
+                self.broken.append(f"case {number}: back in service, and {error}, {outcome}")
         for left in self.directory.glob(f"{path.name}*"):
             left.unlink()
 
