@@ -52,6 +52,24 @@ def test_a_replaced_file_is_noticed(writer: SqliteDriver, db_path: Path, suffix:
         writer.probe()
 
 
+@pytest.mark.parametrize("told_to_end", [False, True])
+def test_the_wal_goes_into_a_file_that_moved_once_its_readers_have_ended(
+    writer: SqliteDriver, reader: SqliteDriver, db_path: Path, *, told_to_end: bool
+) -> None:
+    run_in(writer, INSERT)
+    reader.begin_read()
+    db_path.rename(db_path.with_name("moved"))
+
+    def end_the_reader() -> bool:
+        reader.close()
+        return told_to_end
+
+    writer.give_up = end_the_reader
+    writer.close()
+    wal = Path(f"{db_path}-wal")
+    assert not wal.exists() or not wal.stat().st_size
+
+
 def test_reading_acknowledges_nothing_and_compares_nothing(
     reader: SqliteDriver, db_path: Path
 ) -> None:

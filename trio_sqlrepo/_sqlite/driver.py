@@ -122,9 +122,9 @@ class SqliteDriver(DeclaredStatements):
     def _empty_wal(self) -> None:
         """Move all of the WAL into the file that was opened, though another bears its path now.
 
-        SQLite would leave it to that one, and apply it to whatever stands there. If this connection
-        is the first to notice, readers may be at it that are being ended: it waits for them, until
-        it is told to end itself. Then they have ended, so the second attempt has nobody to wait for.
+        SQLite would leave it to that one, and apply it to whatever stands there. Where this
+        connection is the first to notice, readers may be at it that are being ended: it waits for
+        them until it is told to end itself. They have ended by then: the second attempt is free.
         """
         if self.checkpoint(truncate=True, patience=_READERS_END).busy:
             self.checkpoint(truncate=True, patience=0.0)
