@@ -8,9 +8,11 @@ import apsw
 import pytest
 
 from tests.sqlite.support import Holder, fail_once, reads, run_in, writes
+from tests.support import run_child
 from trio_sqlrepo._base.config import SQLiteConfig
 from trio_sqlrepo._base.driver import Interrupted, Role, Verdict
 from trio_sqlrepo._base.errors import (
+    DatabaseCorrupt,
     DatabaseError,
     DatabaseLocked,
     DiskFull,
@@ -65,6 +67,38 @@ def test_a_disk_that_is_full_at_commit_applies_nothing(disk: FaultyDisk, opened:
     assert count(driver) == 0
     run_in(driver, ADD, "y")
     assert count(driver) == 1
+
+
+def test_a_commit_that_finds_an_index_of_words_damaged_applies_nothing(
+    writer: SqliteDriver, db_path: Path
+) -> None:
+    """FTS5 writes at COMMIT what it has kept back until then."""
+    run_in(writer, writes("CREATE VIRTUAL TABLE words USING fts5 (body)"))
+    for number in range(40):
+        run_in(writer, writes(f"INSERT INTO words VALUES ('word{number}')"))
+    before = count(writer)
+    source = (
+        "import apsw, sys; apsw.Connection(sys.argv[1])"
+        ".execute(\"UPDATE words_data SET block = x'0000ffff' WHERE id > 100\")"
+    )
+    assert not run_child("-c", source, db_path).returncode
+    met = None
+    for turn in range(20):  # until it merges what is damaged
+        writer.begin_write()
+        writer.run(ADD, (f"room {turn}",))
+        writer.execute("INSERT INTO words VALUES ('more')")
+        try:
+            writer.commit()
+        except DatabaseCorrupt as error:
+            met = error
+            break
+        before += 1
+    assert met is not None
+    assert met.extended_code == apsw.SQLITE_CORRUPT_VTAB
+    assert writer.verdict(met) is Verdict.NOT_APPLIED
+    assert writer.is_clean()
+    assert count(writer) == before
+    run_in(writer, ADD, "kept")
 
 
 @pytest.mark.parametrize("code", [apsw.SQLITE_IOERR_FSYNC, apsw.SQLITE_CORRUPT_INDEX])

@@ -96,9 +96,8 @@ _RETIRE = frozenset(
         apsw.SQLITE_NOTADB,
     }
 )
-# A COMMIT that fails with one of these has written nothing that a recovery could take for a
-# commit. After any other failure it may have.
-COMMIT_NOT_APPLIED = frozenset(
+# See `leaves_nothing`.
+_COMMIT_NOT_APPLIED = frozenset(
     {
         apsw.SQLITE_BUSY,
         apsw.SQLITE_CONSTRAINT,
@@ -196,6 +195,15 @@ def outcome_unknown(report: Report) -> DatabaseError:
     )
     meaning, _ = _MEANING.get(report.primary, (SqlError, ""))
     return report.error(OutcomeUnknown, text, is_damaged=meaning is DatabaseCorrupt)
+
+
+def leaves_nothing(extended: int) -> bool:
+    """Whether a COMMIT that failed so has written nothing that a recovery could take for a commit.
+
+    After any other failure it may have. A virtual table (an FTS index) writes what it has kept back
+    before SQLite begins to commit, and if it finds itself damaged then, that rolls back.
+    """
+    return extended & 0xFF in _COMMIT_NOT_APPLIED or extended == apsw.SQLITE_CORRUPT_VTAB
 
 
 def verdict(error: BaseException) -> Verdict:

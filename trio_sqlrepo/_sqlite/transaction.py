@@ -148,7 +148,7 @@ class Transaction:
     def _commit_failed(self, error: apsw.Error) -> BaseException:
         """Find out what a failed COMMIT leaves, and leave nothing where that can be known."""
         report = codes.Report.of(error)
-        applied_not = report is not None and report.primary in codes.COMMIT_NOT_APPLIED
+        applied_not = report is not None and codes.leaves_nothing(report.extended)
         if self.state is State.WRITING and report is not None and not applied_not:
             self._move(Event.HALF_COMMITTED)
             return codes.outcome_unknown(report)

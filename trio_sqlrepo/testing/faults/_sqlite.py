@@ -53,7 +53,7 @@ def commit_error(driver: SqliteDriver, code: int, *, applied: bool) -> BaseExcep
     """What a COMMIT raises; `applied`: what it says of it, it is on the disk."""
     transaction = driver._transaction
     error = codes.injected(code)
-    unknown = code & _PRIMARY not in codes.COMMIT_NOT_APPLIED
+    unknown = not codes.leaves_nothing(code)
     failure = transaction._commit_failed(error)
     if unknown and driver.in_transaction:
         driver._link.own(transaction._commit if applied else transaction._rollback)
