@@ -21,6 +21,7 @@ from tests.faults.zygote import say
 from trio_sqlrepo import (
     Database,
     DatabaseCorrupt,
+    OutcomeUnknown,
     PoolConfig,
     Repository,
     RowCount,
@@ -243,7 +244,10 @@ class _Case:
     def note(self, db: Database, error: SqlRepoError) -> None:
         """Damage, but that of an index of words, stops all answers before a call hears of it."""
         self.errors[type(error).__name__] += 1
-        if isinstance(error, DatabaseCorrupt) and error.extended_code != apsw.SQLITE_CORRUPT_VTAB:
+        damaged = isinstance(error, OutcomeUnknown) and error.is_damaged
+        if isinstance(error, DatabaseCorrupt):
+            damaged = error.extended_code != apsw.SQLITE_CORRUPT_VTAB
+        if damaged:
             assert db.stats().state == "failed", f"in service after {error!r}"
 
     def count(self, db: Database) -> None:
