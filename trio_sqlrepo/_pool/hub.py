@@ -173,6 +173,7 @@ class Hub:
                 self.on_returned(worker)
             return
         lane = self.lane_of(worker)
+        outstanding = self.outstanding
         for job in message.jobs:
             kind = job.kind
             if kind is _LEASE:
@@ -183,7 +184,14 @@ class Hub:
                     self._wake(lane.refused(worker, job))
             elif kind is _RELEASE:
                 self._wake(lane.released(worker))
-            self._answer(job, job.error)
+            task = job.task
+            if job.error is None and task is not None and not (self.interrupting or job.lone):
+                # As `_answer`, without a step that could be spared: most calls end here.
+                job.task = None
+                outstanding.discard(job)
+                reschedule(task, job)  # type: ignore[arg-type]  # as there
+            else:
+                self._answer(job, job.error)
         event = message.event
         if event is _RESTING:
             # Otherwise a wake-up is on its way: it will rest again.
