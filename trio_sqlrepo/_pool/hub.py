@@ -175,15 +175,8 @@ class Hub:
         lane = self.lane_of(worker)
         outstanding = self.outstanding
         for job in message.jobs:
-            kind = job.kind
-            if kind is _LEASE:
-                if job.error is None:
-                    job.enqueued = self.now()  # from here on: since when it is held
-                    lane.granted(worker, job)
-                else:
-                    self._wake(lane.refused(worker, job))
-            elif kind is _RELEASE:
-                self._wake(lane.released(worker))
+            if job.kind is _LEASE or job.kind is _RELEASE:
+                self._note_lease(lane, worker, job)
             task = job.task
             if job.error is None and task is not None and not (self.interrupting or job.lone):
                 # As `_answer`, without a step that could be spared: most calls end here.
@@ -192,24 +185,33 @@ class Hub:
                 reschedule(task, job)  # type: ignore[arg-type]  # as there
             else:
                 self._answer(job, job.error)
-        event = message.event
-        if event is _RESTING:
-            # Otherwise a wake-up is on its way: it will rest again.
-            if message.wakes == worker.wakes:
-                worker.idle_since = self.now()
-                self._wake(lane.rested(worker))
-        elif event is not _NEWS:
+        if message.event is not _NEWS:
             self._note(message, lane)
-        if message.error is not None and event is not Event.ENDED:
+        if message.error is not None and message.event is not Event.ENDED:
             # Before any task that was answered just now runs on. Last: it hears the next messages.
             self.on_fault(message.error)
         if self.state is not _OPEN and self.is_quiet:
             self._quiet.arm()
 
+    def _note_lease(self, lane: Lane, worker: Worker, job: Job) -> None:
+        """A connection was lent, or could not be, or has come back."""
+        if job.kind is _RELEASE:
+            self._wake(lane.released(worker))
+        elif job.error is None:
+            job.enqueued = self.now()  # from here on: since when it is held
+            lane.granted(worker, job)
+        else:
+            self._wake(lane.refused(worker, job))
+
     def _note(self, message: Message, lane: Lane) -> None:
-        """Act on the rarer events."""
+        """Act on the event of a message."""
         worker = message.worker
-        if message.event is Event.HELP:
+        if message.event is _RESTING:
+            # Otherwise a wake-up is on its way: it will rest again.
+            if message.wakes == worker.wakes:
+                worker.idle_since = self.now()
+                self._wake(lane.rested(worker))
+        elif message.event is Event.HELP:
             helper = lane.help()
             self._wake(helper)
             if helper is None:
