@@ -53,9 +53,11 @@ class Repository:
     def _bind(self, session: Session) -> None:
         if not isinstance(session, Session):
             raise TypeError(_no_session(type(self).__qualname__, session))
-        self._plans = session._plans_for(type(self))
-        self._session = session
-        self._call = session._call
+        # Past a `__setattr__` of the class's own: it may be a frozen attrs class.
+        put = object.__setattr__
+        put(self, "_plans", session._plans_for(type(self)))
+        put(self, "_session", session)
+        put(self, "_call", session._call)
 
     @property
     def session(self) -> Session:
