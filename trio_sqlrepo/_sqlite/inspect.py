@@ -230,7 +230,7 @@ class Inspector:
             declared, _, not_null, in_key, _ = connection.column_metadata(database, table, column)
         except apsw.SQLError:  # a table-valued function's column
             return False
-        if not_null or not in_key or declared.upper() != "INTEGER":
+        if not_null or not in_key or (declared or "").upper() != "INTEGER":
             return not_null
         # An INTEGER PRIMARY KEY of one column is the rowid.
         keys = "SELECT count(*) FROM pragma_table_info(?, ?) WHERE pk"
