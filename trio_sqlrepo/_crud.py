@@ -28,7 +28,9 @@ _ARGUMENTS = 2  # without the one that has a default
 def _own(operation: Operation, *, by_key: bool = False) -> Callable[[F], F]:
     """Declare a query for the table of whichever class has it."""
     key = "key" if by_key else None
-    return query_of("", Generated(operation=operation, table=None, key_parameter=key))
+    return query_of(
+        "", Generated(operation=operation, table=None, key_parameter=key, of_class=True)
+    )
 
 
 class CrudRepository(Repository, Generic[Row, Key, New]):

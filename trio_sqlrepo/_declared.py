@@ -97,8 +97,8 @@ def declared(
 
 def _describe(name: str, declaration: Declaration, checked: tuple[Checked, ...]) -> DeclaredQuery:
     annotations = declaration.stub.__annotations__
-    parameters = {each: _text(annotations.get(each)) for each in declaration.parameters}
-    result = _text(annotations.get("return"))
+    parameters = {each: _text(annotations.get(each, "")) for each in declaration.parameters}
+    result = _text(annotations.get("return", ""))
     if checked:  # type variables are resolved
         spec = checked[0].spec
         parameters = {parameter.name: title(parameter.hint) for parameter in spec.parameters}

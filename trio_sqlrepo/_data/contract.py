@@ -162,10 +162,9 @@ class _Checker:
 
     def _add(self, plans: Plans, declaration: Declaration, owner: type, name: str) -> None:
         source = declaration.source
-        if isinstance(source, Generated) and source.table is None:
-            source = attrs.evolve(
-                source, table=getattr(owner, "_table", None), key=getattr(owner, "_key", ())
-            )
+        if isinstance(source, Generated) and source.of_class:
+            of_class: Any = owner  # a CrudRepository
+            source = attrs.evolve(source, table=of_class._table, key=of_class._key)
         spec = make_spec(declaration, owner, name=name)
         expansion = expand(source, spec, self._describe, self._look)
         checked = self._checked(expansion)

@@ -67,7 +67,7 @@ def expand(
     if source is None:
         return Expansion(spec=spec, axes=(), specs={(): spec}, labels={(): ""})
     where = spec.where
-    if isinstance(source, Generated) and source.table is None:
+    if isinstance(source, Generated) and source.of_class:
         where = spec.name.rpartition(".")[0]  # it is the class that says what is wrong
     try:
         if isinstance(source, Template):

@@ -39,11 +39,12 @@ class Generated:
     """What was said instead of SQL."""
 
     operation: Operation
-    table: str | None  # None: the repository class says it
+    table: str | None
     key: tuple[str, ...] = ()  # (): the table's primary key
     # The parameter that is the key's value, whatever it is called; then a record of the key's
     # columns, a tuple in their order, or the value of the one.
     key_parameter: str | None = None
+    of_class: bool = False  # the repository class says table and key
 
     @property
     def chooses(self) -> bool:
@@ -193,15 +194,14 @@ class Signature:
                 f"column `{column}` is supplied twice, by {other.label} and by {label}; leave one"
                 " out"
             )
-        elif without_unset(supplied.hint)[1] and (
-            self.generated.operation is not Operation.UPDATE or column in self.key
-        ):
-            self.problems.append(
-                f"{label} may be UNSET, which means something only for what @query.update sets;"
-                " declare another class, or take Unset out of its type"
-            )
         else:
             self.supplied[column] = supplied
+            sets = self.generated.operation is Operation.UPDATE and column not in self.key
+            if without_unset(supplied.hint)[1] and not sets:
+                self.problems.append(
+                    f"{label} may be UNSET, which means something only for what @query.update sets;"
+                    " declare another class, or take Unset out of its type"
+                )
 
     # -- parts of the SQL ------------------------------------------------------------------------
 

@@ -132,7 +132,7 @@ class _Update:
         }
         self._set = [column for column in stored if not may_be_unset[column]]
         self._unset = [column for column in stored if may_be_unset[column]]
-        if not stored:
+        if not stored and not signature.problems:
             signature.problems.append(
                 f"it has nothing to set: besides its key no column of `{signature.table.name}` is"
                 " supplied by a parameter or a field; add one"
