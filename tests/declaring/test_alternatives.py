@@ -432,6 +432,23 @@ async def test_sixty_four_are_not_too_many() -> None:
         assert await Many(db).total(3, 1, 2) == 6
 
 
+Five = Literal[0, 1, 2, 3, 4]
+Thirteen = Literal[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]
+
+
+async def test_sixty_five_are() -> None:
+    class Many(Repository):
+        @query(
+            "SELECT {a} + {b}",
+            a={number: str(number) for number in range(5)},
+            b={number: str(number) for number in range(13)},
+        )
+        async def total(self, a: Five, b: Thirteen) -> int: ...
+
+    (found,) = await problems(Many)
+    assert found.startswith("its alternatives make 65 statements (5 for `a` × 13 for `b`), and a")
+
+
 def test_without_a_choice_nothing_is_looked_up() -> None:
     """The generated method says it: its source is that of any other query."""
     plain: Any = Messages.add_all

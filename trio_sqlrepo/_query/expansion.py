@@ -273,15 +273,15 @@ def make_choose(
 
 def _refuser(query: str, axes: Sequence[Axis]) -> Callable[..., Exception]:
     def refuse(*values: Any) -> Exception:
-        for axis, value in zip(axes, values, strict=True):
-            kinds = {kind for kind, _ in axis.alternatives}
-            if type(value) not in kinds:
-                return fits.refuse_parameter(
-                    query, axis.subject, axis.wanted, Misfit(python_type(value))
-                )
-            if (type(value), value) not in axis.alternatives:
-                break
-        misfit = Misfit("a value that is none of them")
+        axis, value = next(
+            (axis, value) for axis, value in zip(axes, values, strict=True) if not _has(axis, value)
+        )
+        known = any(type(value) is kind for kind, _ in axis.alternatives)
+        misfit = Misfit("a value that is none of them" if known else python_type(value))
         return fits.refuse_parameter(query, axis.subject, axis.wanted, misfit)
 
     return refuse
+
+
+def _has(axis: Axis, value: object) -> bool:
+    return any(_same(value, known) for _, known in axis.alternatives)
