@@ -435,6 +435,17 @@ async def test_problems_name_class_method_and_place() -> None:
     assert caught.value.problems[0].startswith(f"Wrong.table ({__file__}:")
 
 
+async def test_a_conflict_names_just_the_columns_of_an_index() -> None:
+    class TooMany(Repository):
+        @query.upsert("message", conflict=("id", "room"))
+        async def put(self, id: int, room: str) -> None: ...
+
+    (found,) = await problems(TooMany)
+    assert found.startswith(
+        "no PRIMARY KEY or UNIQUE index of table `message` has the columns (id, "
+    )
+
+
 @pytest.mark.parametrize("wrong", [1, ["id"], (1,), None])
 def test_keys_are_names(wrong: Any) -> None:
     with pytest.raises(DeclarationError, match=r"^key= takes a column or a tuple of columns"):
