@@ -35,14 +35,21 @@ MOST: Final = 64
 
 
 @attrs.frozen
+class Alternative:
+    """One of the choices along an axis."""
+
+    label: str  # as messages name it
+    value: Any = None  # the argument for which it is chosen; of a filter: whether there is one
+
+
+@attrs.frozen
 class Axis:
     """One thing that a choice depends on."""
 
     subject: str  # the parameter, or what of it
     # The parameters' names in generated code -> the expressions whose values are in the key.
     key: Callable[[Mapping[str, str]], str]
-    # Each alternative: its part of the key, and how messages name it.
-    alternatives: Mapping[tuple[Any, ...], str]
+    alternatives: Mapping[tuple[Any, ...], Alternative]  # by their part of the key
     wanted: str = ""  # what the argument must be; "" where every one has an alternative
 
 
@@ -81,7 +88,7 @@ def expand(
 
 
 def _expand(
-    spec: Spec, axes: Sequence[Axis], make: Callable[[tuple[tuple[Any, ...], ...]], Spec]
+    spec: Spec, axes: Sequence[Axis], make: Callable[[Sequence[Alternative]], Spec]
 ) -> Expansion:
     count = math.prod(len(axis.alternatives) for axis in axes)
     if count > MOST:
@@ -93,8 +100,9 @@ def _expand(
     specs, labels = {}, {}
     for choice in itertools.product(*(axis.alternatives for axis in axes)):
         key = tuple(itertools.chain.from_iterable(choice))
-        label = ", ".join(axis.alternatives[part] for axis, part in zip(axes, choice, strict=True))
-        made = make(choice)
+        chosen = [axis.alternatives[part] for axis, part in zip(axes, choice, strict=True)]
+        label = ", ".join(alternative.label for alternative in chosen)
+        made = make(chosen)
         specs[key] = attrs.evolve(made, name=f"{spec.name}[{label}]") if label else made
         labels[key] = label
     return Expansion(spec=spec, axes=axes, specs=specs, labels=labels)
@@ -116,33 +124,41 @@ def _expand_template(template: Template, spec: Spec) -> Expansion:
         if not without_none(unwrap(hints[name])[0])[1] and None not in _values(hints[name])
     ]
     axes = []
-    texts: dict[tuple[str, tuple[Any, ...]], str] = {}
     for name, needs_none in slots.items():
         values = _values(hints[name])
         found = _slot_problems(name, hints[name], values, template, needs_none=needs_none)
-        if found:
-            problems += found
-            continue
-        alternatives = {}
-        for value in values:
-            part = (type(value), value)
-            alternatives[part] = f"{name}={_shown(value)}"
-            texts[name, part] = template.fragments[name].get(value, "")
-        axes.append(Axis(name, partial(_value, name), alternatives, title(hints[name])))
+        problems += found
+        if not found:
+            axes.append(_slot_axis(name, values, hints[name]))
     for name in filters:
         if name not in slots:
-            given = {(True,): name, (False,): f"no {name}"}
+            given = {(True,): Alternative(name, True), (False,): Alternative(f"no {name}")}
             axes.append(Axis(name, partial(_is_given, name), given))
     if problems:
         raise Refusals(problems)
 
-    def make(choice: tuple[tuple[Any, ...], ...]) -> Spec:
-        chosen = {axis.subject: part for axis, part in zip(axes, choice, strict=True)}
-        present = {name: chosen[name] not in {(False,), (type(None), None)} for name in filters}
-        fragments = {name: texts[name, chosen[name]] for name in slots}
-        return attrs.evolve(spec, sql=render(template.parts, present, fragments))
+    def make(choice: Sequence[Alternative]) -> Spec:
+        chosen = {axis.subject: each.value for axis, each in zip(axes, choice, strict=True)}
+        present = {name: chosen[name] is not None for name in filters}
+        # None may be without one: it then stands only in its own filter.
+        texts = {name: template.fragments[name].get(chosen[name], "") for name in slots}
+        return attrs.evolve(spec, sql=render(template.parts, present, texts))
 
     return _expand(spec, axes, make)
+
+
+def _slot_axis(name: str, values: tuple[Any, ...], hint: Any) -> Axis:
+    # An enum's own hash is Python code. Its members live as long as the query, so that no other
+    # object has their id.
+    single = all(value is None or isinstance(value, enum.Enum) for value in values)
+    alternatives = {
+        (id(value),) if single else (type(value), value): Alternative(
+            f"{name}={_shown(value)}", value
+        )
+        for value in values
+    }
+    key = partial(_identity if single else _value, name)
+    return Axis(name, key, alternatives, title(hint))
 
 
 def _values(hint: Any) -> tuple[Any, ...]:
@@ -215,11 +231,14 @@ def _expand_generated(
     axes = []
     for group in statements.choices:
         subject = ", ".join(attribute or parameter for parameter, attribute in group)
-        alternatives = {(True,): subject, (False,): f"no {subject}"}
+        alternatives = {
+            (True,): Alternative(subject, True),
+            (False,): Alternative(f"no {subject}", False),
+        }
         axes.append(Axis(subject, partial(_is_set, group), alternatives))
 
-    def make(choice: tuple[tuple[Any, ...], ...]) -> Spec:
-        sql = statements.sql[tuple(part for (part,) in choice)]
+    def make(choice: Sequence[Alternative]) -> Spec:
+        sql = statements.sql[tuple(each.value for each in choice)]
         return attrs.evolve(spec, sql=sql, reading=reading)
 
     return _expand(spec, axes, make)
@@ -231,6 +250,10 @@ def _expand_generated(
 def _value(parameter: str, places: Mapping[str, str]) -> str:
     # With its type: 1 == True, and a StrEnum's member equals its value.
     return f"type({places[parameter]}), {places[parameter]}"
+
+
+def _identity(parameter: str, places: Mapping[str, str]) -> str:
+    return f"id({places[parameter]})"
 
 
 def _is_given(parameter: str, places: Mapping[str, str]) -> str:
@@ -276,7 +299,7 @@ def _refuser(query: str, axes: Sequence[Axis]) -> Callable[..., Exception]:
         axis, value = next(
             (axis, value) for axis, value in zip(axes, values, strict=True) if not _has(axis, value)
         )
-        known = any(type(value) is kind for kind, _ in axis.alternatives)
+        known = any(type(value) is type(each.value) for each in axis.alternatives.values())
         misfit = Misfit("a value that is none of them" if known else python_type(value))
         return fits.refuse_parameter(query, axis.subject, axis.wanted, misfit)
 
@@ -284,4 +307,4 @@ def _refuser(query: str, axes: Sequence[Axis]) -> Callable[..., Exception]:
 
 
 def _has(axis: Axis, value: object) -> bool:
-    return any(_same(value, known) for _, known in axis.alternatives)
+    return any(_same(value, each.value) for each in axis.alternatives.values())
