@@ -234,7 +234,11 @@ async def test_alternatives_that_come_to_the_same_share_a_statement() -> None:
 
     async with opened(Same) as db:
         assert len(declared(Same, db)["sorted_by"].statements) == 2
-        assert await Same(db).sorted_by("b") == []
+        same = Same(db)
+        for by in ("a", "b", "b", "c"):
+            assert await same.sorted_by(by) == []
+        calls = {name: each.calls for name, each in db.stats().statements.items()}
+        assert calls == {"Same.sorted_by[by='a']": 3, "Same.sorted_by[by='c']": 1}
 
 
 # -- what is refused -------------------------------------------------------------------------------

@@ -219,6 +219,16 @@ async def test_an_upsert_with_nothing_to_set_gives_its_row() -> None:
         assert await Keys(db).put("x") == {"what": "x"}
 
 
+async def test_an_upsert_into_a_table_called_excluded() -> None:
+    class Named(Repository):
+        @query.upsert("excluded")
+        async def put(self, id: int, body: str) -> dict[str, Any]: ...
+
+    async with opened(Named, more="CREATE TABLE excluded (id INTEGER PRIMARY KEY, body);") as db:
+        await Named(db).put(1, "a")
+        assert await Named(db).put(1, "b") == {"id": 1, "body": "b"}
+
+
 async def test_nothing_given_inserts_defaults() -> None:
     class Defaults(Repository):
         @query.insert("loose")

@@ -77,11 +77,13 @@ def _upsert(signature: Signature, table: str) -> str:
             " these, or add the index"
         )
     changed = [column for column in signature.stored() if column not in key]
-    # With nothing to change the row is still the result, which DO NOTHING would not give.
-    sets = ", ".join(f"{quoted(c)} = excluded.{quoted(c)}" for c in changed or key[:1])
+    # By parameter and not by `excluded.…`: a table may have that name.
+    sets = [f"{quoted(column)} = :{signature.supplied[column].name}" for column in changed]
+    if not sets:  # DO NOTHING would not give the row
+        sets = [f"{quoted(column)} = {quoted(column)}" for column in key[:1]]
     target = ", ".join(map(quoted, key))
     return (
-        f"{_values(signature, table)} ON CONFLICT ({target}) DO UPDATE SET {sets}"
+        f"{_values(signature, table)} ON CONFLICT ({target}) DO UPDATE SET {', '.join(sets)}"
         f"{signature.returning()}"
     )
 
