@@ -131,7 +131,7 @@ def stub(decorator: Any, result: Any, **parameters: Any) -> Any:
     return decorator(made)
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(st.data())
 def test_rows_come_back_as_they_were_put(data: st.DataObject) -> None:
     shape = data.draw(shapes())
