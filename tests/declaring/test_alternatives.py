@@ -119,6 +119,8 @@ async def test_a_slot_holds_the_fragment_of_its_value() -> None:
         assert await messages.joined("room") == "aab"
         assert await messages.joined("body") == "xyz"
         assert [await messages.what(what) for what in (None, 2, True)] == [3, 1, 3]
+        another: Any = "".join(["new", "est"])  # equal, and not the same object
+        assert await messages.bodies(another) == ["z", "y", "x"]
         async with db.snapshot() as snap:
             assert await messages.using(snap).bodies("newest") == ["z", "y", "x"]
 
@@ -141,6 +143,16 @@ async def test_a_slot_may_stand_in_its_own_filter() -> None:
         await messages.add_all(ROWS)
         assert await messages.maybe_sorted() == ["x", "y", "z"]
         assert await messages.maybe_sorted("body") == ["z", "y", "x"]
+
+
+async def test_a_filter_is_there_for_what_is_false_too() -> None:
+    class Falsy(Repository):
+        @query("SELECT 'x' {n: WHERE {n}} {m: LIMIT :m}", n={0: "FALSE", 1: "TRUE"})
+        async def xs(self, n: Literal[0, 1] | None, m: int | None = None) -> list[str]: ...
+
+    async with opened(Falsy) as db:
+        assert [await Falsy(db).xs(n) for n in (None, 0, 1)] == [["x"], [], ["x"]]
+        assert await Falsy(db).xs(1, 0) == []
 
 
 async def test_each_choice_binds_what_it_names() -> None:

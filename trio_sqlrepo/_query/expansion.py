@@ -238,7 +238,7 @@ def _expand_generated(
         axes.append(Axis(subject, partial(_is_set, group), alternatives))
 
     def make(choice: Sequence[Alternative]) -> Spec:
-        sql = statements.sql[tuple(each.value for each in choice)]
+        sql = statements.sql(tuple(each.value for each in choice))
         return attrs.evolve(spec, sql=sql, reading=reading)
 
     return _expand(spec, axes, make)

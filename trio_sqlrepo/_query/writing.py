@@ -36,8 +36,8 @@ Inspect = Callable[[str], Inspection]
 class Statements:
     """What a generated query comes to."""
 
-    # By which groups of `choices` have something set; () alone where there are none.
-    sql: Mapping[tuple[bool, ...], str]
+    # Which groups of `choices` have something set -> the SQL for that.
+    sql: Callable[[tuple[bool, ...]], str]
     # Groups of what may be UNSET, as (parameter, attribute); None is the parameter itself.
     choices: Sequence[Sequence[tuple[str, str | None]]]
     flags: Mapping[str, str]
@@ -50,7 +50,7 @@ def write(generated: Generated, spec: Spec, table: Table, inspect: Inspect) -> S
     if generated.operation is Operation.UPDATE:
         return _Update(signature, inspect).statements()
     sql = _WRITERS[generated.operation](signature, quoted(table.name))
-    return Statements({(): sql}, (), {}, signature)
+    return Statements(lambda _: sql, (), {}, signature)
 
 
 def _insert(signature: Signature, table: str) -> str:
@@ -153,9 +153,7 @@ class _Update:
     def statements(self) -> Statements:
         signature = self._signature
         flags = {flag: signature.supplied[column].name for column, flag in self._flags.items()}
-        if signature.problems:
-            return Statements({}, (), flags, signature)
-        always, groups = self._groups()
+        always, groups = self._groups() if not signature.problems else ([], [])
         if groups and signature.batch:
             names = ", ".join(f"`{column}`" for group in groups for column in group)
             signature.problems.append(
@@ -163,12 +161,11 @@ class _Update:
                 " named, so what is set decides which statement is run, and a batch runs one; take"
                 " one object, and call it for each in a @transaction body"
             )
-        sql = {}
-        for chosen in itertools.product((True, False), repeat=len(groups)):
-            named = [*always]
-            for group in itertools.compress(groups, chosen):
-                named += group
-            sql[chosen] = self._sql(named)
+
+        def sql(chosen: tuple[bool, ...]) -> str:
+            named = itertools.compress(groups, chosen)
+            return self._sql([*always, *itertools.chain.from_iterable(named)])
+
         choices = [
             [(signature.supplied[c].parameter, signature.supplied[c].attribute) for c in group]
             for group in groups
