@@ -82,7 +82,8 @@ async def test_an_opened_one_tells_what_sqlite_says() -> None:
         (remove,) = found["remove"].statements
         assert found["remove"].sql == remove.sql == 'DELETE FROM "message" WHERE "id" = :id'
         assert remove.writes
-        assert (remove.reads, remove.changes) == ({"message"}, {"message", "log"})
+        assert remove.reads == {"message"}
+        assert remove.changes == {"message", "log"}
         results = {name: each.result for name, each in found.items()}
         assert results == {
             "loud": "list[tuple[int, str]]", "remove": "RowCount", "add": "None",
