@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -136,6 +137,7 @@ class Ours:
         return await self._database.write(look)
 
 
+@lru_cache  # declared once, as a program does: it is no part of opening
 def many_queries(count: int) -> type[Repository]:
     """Declare so many lookups, `get_0` and so on, each with SQL of its own."""
 
@@ -169,7 +171,7 @@ async def open_client(
     synchronous: Literal["full", "normal"] = "full",
     **pool: int,
 ) -> AsyncIterator[Ours]:
-    repositories = [Messages, Tallies]
+    repositories: list[type[Repository]] = [Messages, Tallies]
     if queries:
         repositories.append(many_queries(queries))
     async with open_database(

@@ -7,6 +7,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from benchmarks.contenders import OPENING, PEERS
+from benchmarks.contenders.ours import many_queries
 from benchmarks.measure import Metrics, Size, Watch, percentiles
 from benchmarks.workload import Column, Workload
 
@@ -25,6 +26,8 @@ async def run_file(contender: Contender, path: Path, _loop: Loop, size: Size) ->
         async with contender.open(path):
             taken.append(perf_counter() - started)
 
+    if contender.options.get("queries"):
+        many_queries(contender.options["queries"])
     await open_once()
     first = taken.pop()
     watch = Watch()
