@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 import re
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import apsw
 import attrs
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 MESSAGES: Final = 10_000  # rows in the usual file
@@ -114,6 +115,16 @@ def values(message: NewMessage) -> tuple[str, str, str, str]:
     """Give the same as SQLite stores it."""
     sent_at = message.sent_at.isoformat(" ", "microseconds")
     return message.room, message.author, message.body, sent_at
+
+
+def mapped(rows: Sequence[Any]) -> Sequence[Message]:
+    """Make objects of tuples, as whoever is given tuples has to; objects stay as they are."""
+    if not rows or isinstance(rows[0], Message):
+        return rows
+    parse = datetime.fromisoformat
+    return [
+        Message(room, author, body, parse(sent_at), id) for id, room, author, body, sent_at in rows
+    ]
 
 
 def make_file(path: Path, kind: FileKind | None = None) -> None:

@@ -155,6 +155,18 @@ MEMORY_POOL = tuple(
     )
     for n in (1, 8, 100)
 )
+SETTINGS = (
+    _ours("the defaults"),
+    _ours("1 reader", min_readers=1, max_readers=1),
+    _ours("2 readers", min_readers=2, max_readers=2),
+    _ours("8 readers", min_readers=8, max_readers=8),
+    _ours("cache of 16 MB", cache_size=16 << 20),
+    _ours("cache of 64 MB", cache_size=64 << 20),
+    _ours("mmap of 64 MB", mmap_size=64 << 20),
+    _ours("groups of 1", group_commit=1),
+    _ours("groups of 16", group_commit=16),
+    _ours("groups of 1024", group_commit=1024),
+)
 OPENING = tuple(
     _ours(f"{queries} queries, {n} readers", queries=queries, min_readers=n, max_readers=n)
     for queries in (10, 100, 1_000)

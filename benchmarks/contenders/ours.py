@@ -169,6 +169,8 @@ async def open_client(
     queries: int = 0,
     block: bool = False,
     synchronous: Literal["full", "normal"] = "full",
+    cache_size: int | None = None,
+    mmap_size: int | None = None,
     **pool: int,
 ) -> AsyncIterator[Ours]:
     repositories: list[type[Repository]] = [Messages, Tallies]
@@ -178,7 +180,7 @@ async def open_client(
         path,
         repositories=repositories,
         pool=PoolConfig.from_mapping(pool),
-        sqlite=SQLiteConfig(synchronous=synchronous),
+        sqlite=SQLiteConfig(synchronous=synchronous, cache_size=cache_size, mmap_size=mmap_size),
     ) as database:
         client = Ours(database, block=block)
         if queries:

@@ -48,6 +48,8 @@ NAMES = (
     "opening",
     "memory",
     "memory_under_load",
+    # what to choose
+    "choosing_settings",
 )
 
 
