@@ -108,7 +108,11 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         " is measured.",
     )
     add = parser.add_argument
-    add("--quick", action="store_true", help="one short round of each: whether it runs")
+    add(
+        "--quick",
+        action="store_true",
+        help="one short round of each workload, two contenders in each: whether it runs",
+    )
     add(
         "--only", action="append", type=_workload, metavar="NAME",
         help="this workload alone; may be given again",

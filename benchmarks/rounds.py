@@ -56,7 +56,7 @@ class Plan:
     quick: bool = False
     rounds: int | None = None  # None: as the workload says
     most_rows: int | None = None  # in a file; None: as the workload says
-    few: bool = False  # two contenders beside the first, others for each workload
+    few: bool = False  # one contender beside the first, another for each workload
 
     def rounds_of(self, workload: Workload) -> int:
         return self.rounds or (1 if self.quick else workload.rounds)
@@ -89,8 +89,8 @@ class Plan:
         if not self.few:
             return there
         others = there[1:]
-        first = NAMES.index(workload.name) * 2 % len(others) if others else 0
-        return there[:1] + (others[first:] + others[:first])[:2]
+        chosen = NAMES.index(workload.name) % len(others) if others else 0
+        return there[:1] + others[chosen : chosen + 1]
 
 
 def installed(workload: Workload) -> list[Contender]:

@@ -126,7 +126,7 @@ AIOSQLITE_COMMIT = _peer("aiosqlite commit()", "aiosqlite", "asyncio", "aiosqlit
 AIOSQLITEPOOL = _peer("aiosqlitepool", "aiosqlitepool", "asyncio", "aiosqlitepool")
 SQLITE_ANYIO = _peer("sqlite-anyio", "sqlite_anyio", "trio", "sqlite_anyio")
 ANYIO_SQLITE = _peer("anyio-sqlite", "anyio_sqlite", "trio", "anyio_sqlite")
-SQLALCHEMY = _peer("SQLAlchemy", "sqlalchemy", "asyncio", "sqlalchemy.ext.asyncio")
+SQLALCHEMY = _peer("SQLAlchemy", "sqlalchemy", "asyncio", "sqlalchemy")
 TO_THREAD = _peer("trio.to_thread", "to_thread", "trio", "apsw")
 BARE = _peer("bare loop", "bare", None, "apsw")
 BARE_MAPPED = _peer("bare loop, mapped", "bare", None, "apsw", mapped=True)

@@ -42,16 +42,20 @@ class BesideScan:
     async def _arrive(self, group: Group) -> None:
         group.start(self._scan)
         arrived = 0
-        while perf_counter() < self._until:
+        while True:  # at least once each: a machine may be slower than `seconds` are long
             group.start(self._look_up, self._ids[arrived % len(self._ids)])
             arrived += 1
             await self._loop.sleep(_EVERY)
+            if perf_counter() >= self._until:
+                break
 
     async def _scan(self) -> None:
-        while perf_counter() < self._until:
+        while True:
             started = perf_counter()
             await self._client.scan(self._width)
             self.scans.append(perf_counter() - started)
+            if perf_counter() >= self._until:
+                break
 
     async def _look_up(self, id: int) -> None:
         started = perf_counter()

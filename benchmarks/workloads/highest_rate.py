@@ -1,8 +1,8 @@
 """How many requests a second does it sustain with a p95 of 10 ms?
 
-Probes of open load: the rate is doubled until one is not sustained, then halved in between (in
-ratio) until known to 4 %. The rate found must then hold three times as long; if it does not, 7 %
-are taken off until it does.
+Probes of open load: the rate is doubled until it is not sustained (or halved until it is), then
+halved in between (in ratio) until known to 4 %. The rate found must then hold three times as long;
+if it does not, 7 % are taken off until it does.
 """
 
 from __future__ import annotations
@@ -23,12 +23,11 @@ if TYPE_CHECKING:
     from benchmarks.loops import Loop
 
 P95_MS = 10.0
-_FIRST = 250  # requests a second; what does not sustain these has the rate 0
+_FIRST = 250  # requests a second
+_LEAST = 10  # what does not sustain these has the rate 0
 _PRECISION = 1.04
 _ANSWERED = 0.97  # of the rate: the last ones' latency counts as time
 _FAR_TOO_MUCH = 200_000
-
-Probe = "Callable[[int, float], Awaitable[Metrics]]"
 
 
 def is_sustained(metrics: Metrics, rate: int) -> bool:
@@ -41,33 +40,51 @@ def is_sustained(metrics: Metrics, rate: int) -> bool:
     )
 
 
-async def search(probe: Callable[[int, float], Awaitable[Metrics]], first: int = _FIRST) -> Metrics:
+async def search(
+    probe: Callable[[int, float], Awaitable[Metrics]], first: int, most: int = _FAR_TOO_MUCH
+) -> Metrics:
     """Give what the highest sustained rate measured; "rate" is 0 if there is none.
 
     Args:
         probe: makes requests at a rate, for so many times the usual while.
         first: the rate to begin with.
+        most: no higher rate is asked for than twice this.
     """
-    low, high = 0, first
-    found: Metrics = {}
-    while high <= _FAR_TOO_MUCH:
-        metrics = await probe(high, 1.0)
-        if not is_sustained(metrics, high):
-            break
-        low, found, high = high, metrics, high * 2
-    while low and high / low > _PRECISION:
-        middle = int((low * high) ** 0.5)
+    low, high, found = await _bracket(probe, first, most)
+    while low and high / low > _PRECISION and high - low > 1:
+        middle = round((low * high) ** 0.5)
         metrics = await probe(middle, 1.0)
         if is_sustained(metrics, middle):
             low, found = middle, metrics
         else:
             high = middle
-    while low >= first / 2:
+    while low >= _LEAST:
         metrics = await probe(low, 3.0)
         if is_sustained(metrics, low):
             return {**metrics, "rate": low}
         low = int(low * 0.93)
-    return {**(found or metrics), "rate": 0}
+    return {**found, "rate": 0}
+
+
+async def _bracket(
+    probe: Callable[[int, float], Awaitable[Metrics]], first: int, most: int
+) -> tuple[int, int, Metrics]:
+    """Give a rate that is sustained (0: there is none), a higher one that is not, and figures."""
+    rate = first
+    metrics = await probe(rate, 1.0)
+    if is_sustained(metrics, rate):
+        while rate <= most:
+            found, metrics = metrics, await probe(rate * 2, 1.0)
+            if not is_sustained(metrics, rate * 2):
+                return rate, rate * 2, found
+            rate *= 2
+        return rate, rate, metrics
+    while rate >= 2 * _LEAST:
+        rate //= 2
+        metrics = await probe(rate, 1.0)
+        if is_sustained(metrics, rate):
+            return rate, rate * 2, metrics
+    return 0, rate, metrics
 
 
 async def run(client: Client, loop: Loop, size: Size) -> Metrics:
@@ -80,7 +97,7 @@ async def run(client: Client, loop: Loop, size: Size) -> Metrics:
         acknowledged += metrics["acknowledged"]
         return metrics
 
-    metrics = await search(probe, size.rate or _FIRST)
+    metrics = await search(probe, size.rate or _FIRST, size.count or _FAR_TOO_MUCH)
     return {**metrics, "acknowledged": acknowledged}
 
 

@@ -37,10 +37,10 @@ def found(limit: float, long_limit: float | None = None) -> Metrics:
     return trio.run(main)
 
 
-@given(st.floats(250, 190_000))
+@given(st.floats(30, 190_000))
 def test_the_rate_is_found_to_four_percent(limit: float) -> None:
     rate = found(limit)["rate"]
-    assert limit / 1.045 <= rate <= limit
+    assert limit / 1.045 - 1 <= rate <= limit  # a rate is a whole number
 
 
 @given(st.floats(2_000, 100_000), st.floats(0.5, 1))
@@ -50,4 +50,4 @@ def test_a_rate_that_does_not_last_is_not_the_answer(limit: float, part: float) 
 
 
 def test_what_sustains_nothing_has_the_rate_0() -> None:
-    assert found(100)["rate"] == 0
+    assert found(5)["rate"] == 0
