@@ -215,7 +215,8 @@ def cost_curves(run: Run) -> Figure | None:
     )  # fmt: skip
     for axes, (figures, title) in zip(all_axes[0], found, strict=True):
         points = [
-            (int(name.split()[0]), figures.of_contender(name, "us")) for name in figures.rounds
+            (int(name.split()[0]), figures.of_contender(name, figures.compare))
+            for name in figures.rounds
         ]
         points = [(x, us) for x, us in points if us]
         axes.axhspan(0, 15, color="#dcfce7", zorder=0)
@@ -237,9 +238,9 @@ def cost_curves(run: Run) -> Figure | None:
         axes.axhline(0, color="#94a3b8", linewidth=0.8)
     low, high = all_axes[0][0].get_ylim()
     all_axes[0][0].set_ylim(min(low, -20), max(high, 30))
-    all_axes[0][0].set_ylabel("cost of a lookup, change in %")
+    all_axes[0][0].set_ylabel("CPU time of a lookup, change in %")
     figure.suptitle(
-        "Cost of a lookup as something grows (green: the goal, within 15 %)",
+        "CPU time of a lookup as something grows (green: the goal, within 15 %)",
         x=0.01, ha="left", weight="bold", fontsize=13,
     )  # fmt: skip
     return figure
