@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.figures import Figures, Run, UnreadableError, verdict_line
-from benchmarks.plots import draw_all
 from benchmarks.report import not_run_lines
 from benchmarks.workloads import NAMES
 
@@ -57,6 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     document.write_text(text, encoding="utf-8")
+    from benchmarks.plots import draw_all  # noqa: PLC0415  # tables need no matplotlib
+
     for name in draw_all(run, options.docs / "plots"):
         print(f"drawn: {name}")
     return 0
