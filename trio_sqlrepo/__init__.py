@@ -45,6 +45,7 @@ from trio_sqlrepo._base.errors import PoolOverloaded as PoolOverloaded
 from trio_sqlrepo._base.errors import PoolTimeout as PoolTimeout
 from trio_sqlrepo._base.errors import ReadOnlySession as ReadOnlySession
 from trio_sqlrepo._base.errors import ReentrantUse as ReentrantUse
+from trio_sqlrepo._base.errors import SearchSyntaxError as SearchSyntaxError
 from trio_sqlrepo._base.errors import SessionEnded as SessionEnded
 from trio_sqlrepo._base.errors import SessionError as SessionError
 from trio_sqlrepo._base.errors import SqlError as SqlError
