@@ -67,6 +67,7 @@ from trio_sqlrepo._base.warnings import ReplacedConnections as ReplacedConnectio
 from trio_sqlrepo._base.warnings import SlowOperation as SlowOperation
 from trio_sqlrepo._base.warnings import WalOverLimit as WalOverLimit
 from trio_sqlrepo._crud import CrudRepository as CrudRepository
+from trio_sqlrepo._data.feed import feed as feed
 from trio_sqlrepo._data.migrate import Migration as Migration
 from trio_sqlrepo._data.session import Session as Session
 from trio_sqlrepo._data.transaction import Snapshot as Snapshot
