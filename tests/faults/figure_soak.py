@@ -17,6 +17,7 @@ from trio_sqlrepo.testing import ChildReader
 PROMISE: Final = "under mixed load with faults memory grows by 5 % at most, descriptors not at all"
 
 _MOST_GROWTH: Final = 0.05
+_LATE: Final = 4  # descriptors of one connection: database, WAL, index, signal
 _WARM_UP: Final = 0.2  # of all samples
 
 
@@ -47,8 +48,10 @@ def run(seed: int, *, full: bool) -> Figure:
     # The middle of as many samples at either end: one alone is an accident.
     before = statistics.median(sizes[warm : 2 * warm])
     growth = statistics.median(sizes[-warm:]) / before - 1
-    assert max(descriptors[-warm:]) <= max(descriptors[: 2 * warm]), descriptors
-    assert max(threads[-warm:]) <= max(threads[: 2 * warm]), threads
+    # In a few seconds the connection that checkpoints may be opened late.
+    files, stacks = (0, 0) if full else (_LATE, 1)
+    assert max(descriptors[-warm:]) <= max(descriptors[: 2 * warm]) + files, descriptors
+    assert max(threads[-warm:]) <= max(threads[: 2 * warm]) + stacks, threads
     if full:  # a few seconds are all warm-up
         assert growth <= _MOST_GROWTH, f"memory grew by {growth:.1%}: {sizes}"
     return Figure(

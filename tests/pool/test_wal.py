@@ -36,9 +36,7 @@ def _log(caplog: pytest.LogCaptureFixture) -> None:
 @asynccontextmanager
 async def governed(path: Path | str = "house.db", **settings: Any) -> AsyncIterator[House]:
     # The clock runs fast here while threads work: no wait may have a limit.
-    settings = {
-        "connection_timeout": float("inf"), "health_check_timeout": float("inf"), **settings,
-    }  # fmt: skip
+    settings = {"connection_timeout": float("inf"), **settings}
     async with a_house(governor=Governor(str(path), LIMIT), **settings) as house:
         yield house
 
