@@ -14,9 +14,14 @@ from typing import TYPE_CHECKING, NoReturn, final
 import apsw
 
 from trio_sqlrepo._base.errors import InternalError, ReadOnlySession, TransactionAborted
+from trio_sqlrepo._base.footprint import EVERYTHING
 from trio_sqlrepo._sqlite import codes
+from trio_sqlrepo._sqlite.footprint import Footprints, Written
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trio_sqlrepo._base.footprint import Footprint
     from trio_sqlrepo._sqlite.cache import Kept
     from trio_sqlrepo._sqlite.identity import FileIdentity
     from trio_sqlrepo._sqlite.link import Link
@@ -68,13 +73,18 @@ _NEXT = {
 }
 
 
+def _nobody() -> bool:
+    return False
+
+
 @final
 class Transaction:
     """The transaction of one connection. Used on the connection's thread only."""
 
     __slots__ = (
         "_begin", "_begin_immediate", "_commit", "_identity", "_link", "_page", "_release",
-        "_rollback", "_rollback_to", "_savepoint", "_schema_changes", "depth", "state",
+        "_rollback", "_rollback_to", "_savepoint", "_schema_changes", "_upheavals", "committed",
+        "depth", "footprints", "state", "watching", "written",
     )  # fmt: skip
 
     def __init__(self, link: Link, identity: FileIdentity | None) -> None:
@@ -82,7 +92,11 @@ class Transaction:
         self._identity = identity  # None for a database in memory
         self.state = State.NONE
         self.depth = 0  # savepoints open
-        self._schema_changes = 0  # the gate's count when it began
+        self._schema_changes = self._upheavals = 0  # the gate's counts when it began
+        self.watching: Callable[[], bool] = _nobody
+        self.footprints = Footprints(link)
+        self.written: Written | None = None  # of the open one, if it must be noted
+        self.committed: Footprint | None = None  # what the last one wrote, until it is taken
         self._begin = link.control("BEGIN")
         self._begin_immediate = link.control("BEGIN IMMEDIATE")
         self._commit = link.control("COMMIT")
@@ -118,6 +132,8 @@ class Transaction:
             raise InternalError("A read connection was asked to begin a write transaction.")
         self._run(self._begin_immediate)
         self._move(Event.BEGUN_WRITE)
+        if self.watching():
+            self.written = Written()
 
     def commit(self) -> None:
         """COMMIT it; of a write, compare the file's identity before this returns."""
@@ -133,6 +149,8 @@ class Transaction:
         if not wrote and self._link.connection.txn_state() == apsw.SQLITE_TXN_WRITE:
             self.rollback()
             raise ReadOnlySession("A snapshot was written to; what was written is undone.")
+        # Before it ends: after that another process may change the schema.
+        written = self._sum_up() if wrote else None
         try:
             self._link.own(self._commit)
         except apsw.Error as error:
@@ -141,6 +159,7 @@ class Transaction:
             self._move(Event.COMMITTED)
             self.depth = 0
             if wrote:
+                self.committed = written
                 self.compare_files()
             return
         raise failure
@@ -241,8 +260,21 @@ class Transaction:
         if following is None:
             raise InternalError(f"A transaction in the state {self.state} can't be {event}.")
         self.state = following
+        self.written = None
         if following in _OPEN:
-            self._schema_changes = self._link.gate.schema_changes
+            gate = self._link.gate
+            self._schema_changes, self._upheavals = gate.schema_changes, gate.upheavals
+
+    def _sum_up(self) -> Footprint:
+        """What the open write transaction has written, or more."""
+        gate = self._link.gate
+        moved = self._schema_changes, self._upheavals
+        if self.written is None or moved != (gate.schema_changes, gate.upheavals):
+            return EVERYTHING
+        try:
+            return self.footprints.summed_up(self.written)
+        except apsw.Error:  # it no longer compiles
+            return EVERYTHING
 
     def _upset_if_schema_changed(self) -> None:
         """Note that undoing a change of the schema makes statements stale, as making it does."""
