@@ -9,12 +9,14 @@ not hear, this floor makes up for by being coarser, never finer than true:
   unique index or the primary key, so an UPDATE of those counts as one of which rows there are.
 - A generated column changes with others: a table that has one is read and written as a whole.
 - A virtual table reads what it wants to. It writes to its shadow tables, or who knows where.
+- NATURAL and USING joins are kept from it: what a statement reads, its bytecode says as well
+  (see `program`).
 - SQLite itself writes `sqlite_sequence` and the like, and nobody is told.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 import apsw
 import attrs
@@ -23,6 +25,7 @@ from trio_sqlrepo._base.footprint import EVERYTHING, Columns, Footprint
 from trio_sqlrepo._sqlite.cache import abort
 from trio_sqlrepo._sqlite.gate import SCHEMA_CHANGES, Mode
 from trio_sqlrepo._sqlite.link import NULLS
+from trio_sqlrepo._sqlite.program import Btree, opened_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,7 +42,8 @@ _ROWS: Final = frozenset({apsw.SQLITE_INSERT, apsw.SQLITE_DELETE})
 _UPHEAVALS: Final = SCHEMA_CHANGES | {apsw.SQLITE_ANALYZE, apsw.SQLITE_PRAGMA}
 # Functions in the place of a table that read nothing but their arguments. Others tell of the file.
 _PURE: Final = frozenset({"generate_series", "json_each", "json_tree", "jsonb_each", "jsonb_tree"})
-_PRAGMA_FUNCTION: Final = "pragma_"
+_SCHEMA: Final = "sqlite_schema"
+_SCHEMA_ROOT: Final = 1
 _OF_SQLITE: Final = "sqlite_"
 _GENERATED: Final = (2, 3)  # `hidden` of pragma_table_xinfo: virtual, stored
 
@@ -91,31 +95,15 @@ class Footprints:
         epoch = self._renew()
         if kept.footprint is None or kept.footprint_epoch != epoch:
             actions = self.actions_of(kept.sql)
-            kept.footprint = self._written(actions) if kept.writes else self.read(actions)
+            found = self._written(actions) if kept.writes else self._read(kept.sql, actions)
+            kept.footprint = found
             kept.footprint_epoch = epoch
         return kept.footprint
 
     def read_by(self, sql: str) -> Footprint:
         """What one ad-hoc statement reads. Raises apsw's errors."""
-        return self.read(self.actions_of(sql))
-
-    def read(self, actions: Iterable[Action]) -> Footprint:
-        """What a statement reads that the compiler has said this of."""
         self._renew()
-        tables: dict[str, Columns] = {}
-        everything = False
-        for action, first, second, _, _ in actions:
-            if action in _UPHEAVALS:
-                everything = True
-            elif action == _READ:
-                table = self._table(first or "")
-                if table is None:
-                    everything = everything or self._tells_of_the_file(first or "")
-                elif not table.ordinary or table.name.startswith(_OF_SQLITE):
-                    everything = True
-                else:
-                    _add(tables, table.name, _columns_read(table, second or ""))
-        return Footprint(tables, everything)
+        return self._read(sql, self.actions_of(sql))
 
     def summed_up(self, written: Written) -> Footprint:
         """All that a transaction has written. Raises apsw's errors."""
@@ -146,6 +134,57 @@ class Footprints:
 
     # -- inside --------------------------------------------------------------------------------
 
+    def _read(self, sql: str, actions: Iterable[Action]) -> Footprint:
+        opened = opened_by(self._program(sql), self._btree)
+        tables: dict[str, Columns] = {}
+        for name, columns in opened.tables.items():
+            tables[name] = None if columns is None else frozenset(columns)
+        everything = opened.strange
+        pure: set[str] = set()
+        for action, first, second, _, _ in actions:
+            if action in _UPHEAVALS:
+                everything = True
+            elif action == _READ:
+                table = self._table(first or "")
+                if table is None:
+                    pure.add((first or "").lower())
+                elif table.ordinary:
+                    _add(tables, table.name, _columns_read(table, second or ""))
+                # Otherwise it is counted as a virtual one.
+        # Functions in the place of a table are virtual ones too.
+        everything |= opened.virtual > len(pure & _PURE)
+        everything |= any(name.startswith(_OF_SQLITE) for name in tables)
+        return Footprint(tables, everything)
+
+    def _program(self, sql: str) -> list[tuple[Any, ...]]:
+        cursor = self._link.connection.cursor()
+        cursor.exec_trace = None
+        try:
+            with self._link.as_own(Mode.INSPECTION):
+                return cursor.execute(sql, NULLS, explain=1, can_cache=False).fetchall()
+        finally:
+            cursor.close(force=True)
+
+    def _btree(self, root: int) -> Btree | None:
+        """What begins at a page of the file."""
+        if root == _SCHEMA_ROOT:
+            return Btree(_SCHEMA, (), whole=True)
+        found = self._ask("SELECT type, name, tbl_name FROM sqlite_schema WHERE rootpage = ?", root)
+        if not found:
+            return None
+        kind, name, of_table = map(str, found[0])
+        if kind == "index":
+            columns = self._ask("SELECT name FROM pragma_index_info(?)", name)
+            # Of a partial one, or one of an expression, further columns tell what is in it.
+            sql = 'SELECT 1 FROM pragma_index_list(?) WHERE name = ? AND NOT "partial"'
+            whole = (None,) in columns or not self._ask(sql, of_table, name)
+            return Btree(of_table, tuple(str(n) for (n,) in columns), whole=whole, is_index=True)
+        columns = self._ask("SELECT name FROM pragma_table_xinfo(?) ORDER BY cid", name)
+        table = self._table(name)
+        without_rowid = self._ask("SELECT wr FROM pragma_table_list(?) WHERE schema='main'", name)
+        whole = table is None or table.generated or without_rowid != [(0,)]
+        return Btree(name, tuple(str(n) for (n,) in columns), whole=whole)
+
     def _written(self, actions: Iterable[Action]) -> Footprint:
         tables: dict[str, Columns] = {}
         everything = False
@@ -173,15 +212,15 @@ class Footprints:
         return epoch
 
     def _table(self, name: str) -> _Table | None:
-        """The table of that name. None: a view, a table-valued function, or WITH gives it."""
+        """The table of that name. None: a view or WITH gives it, or it is a function's."""
         key = name.lower()
         if key not in self._tables:
             self._tables[key] = self._look_up(name)
         return self._tables[key]
 
     def _look_up(self, name: str) -> _Table | None:
-        if name.lower() in {"sqlite_master", "sqlite_schema"}:
-            return _Table(name, ordinary=True, generated=False, colliding=None)
+        if name.lower() in {"sqlite_master", _SCHEMA}:
+            return _Table(_SCHEMA, ordinary=True, generated=False, colliding=None)
         found = self._ask(
             "SELECT name, rootpage FROM sqlite_schema"
             " WHERE type = 'table' AND name = ? COLLATE NOCASE",
@@ -216,18 +255,7 @@ class Footprints:
         found = [str(shadow) for (shadow,) in self._ask(shadows)]
         return [shadow for shadow in found if shadow.lower().startswith(prefix)]
 
-    def _tells_of_the_file(self, name: str) -> bool:
-        """Whether what is no table is a function in the place of one that reads the database."""
-        name = name.lower()
-        if name in _PURE:
-            return False
-        if name.startswith((_PRAGMA_FUNCTION, _OF_SQLITE)):
-            return True
-        return bool(
-            self._ask("SELECT 1 FROM pragma_module_list WHERE name = ? COLLATE NOCASE", name)
-        )
-
-    def _ask(self, sql: str, *bindings: str) -> list[Row]:
+    def _ask(self, sql: str, *bindings: str | int) -> list[Row]:
         cursor = self._link.connection.cursor()
         cursor.exec_trace = None
         try:
