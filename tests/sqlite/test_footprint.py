@@ -278,16 +278,8 @@ def columns(**tables: tuple[str, ...]) -> Footprint:
         ("INSERT INTO notes VALUES (7, 'by a view')", rows("parent")),
         (
             "DELETE FROM parent WHERE id = 1",
-            Footprint(
-                {
-                    "parent": None,
-                    "child": None,
-                    "grandchild": None,
-                    "log": None,
-                    "tag": frozenset(("code",)),
-                }
-            ),
-        ),  # fmt: skip
+            rows("parent", "child", "grandchild", "log") | columns(tag=("code",)),
+        ),
         (
             "INSERT INTO boxes VALUES (2, 5, 6)",
             rows("boxes", "boxes_node", "boxes_parent", "boxes_rowid"),
@@ -445,6 +437,23 @@ def test_what_is_undone_is_not_told(driver: SqliteDriver) -> None:
     assert written(driver, "DELETE FROM pair") == rows("pair")
 
 
+def test_what_a_savepoint_has_undone_is_not_told(driver: SqliteDriver) -> None:
+    driver.begin_write()
+    driver.execute("DELETE FROM pair", ())
+    driver.savepoint()
+    driver.run(writes("UPDATE heap SET v = 1"), ())
+    driver.execute("DELETE FROM room", ())
+    driver.savepoint()
+    driver.execute("DELETE FROM owner", ())
+    driver.release()
+    driver.undo()
+    driver.savepoint()
+    driver.run(writes("UPDATE indexed SET age = 1"), ())
+    driver.release()
+    driver.commit()
+    assert driver.take_changes() == rows("pair") | columns(indexed=("age",))
+
+
 def test_a_transaction_without_writes_tells_nothing(driver: SqliteDriver) -> None:
     driver.begin_write()
     driver.run(reads("SELECT v FROM heap", "v"), ())
@@ -551,12 +560,14 @@ def test_the_data_version_s_error_is_converted(opened: Opener) -> None:
 def test_a_module_that_is_no_table_of_the_schema(opened: Opener) -> None:
     """A table-valued function of the user's may read what it likes."""
 
-    def rows(upto: int) -> Iterator[tuple[int]]:
-        yield from ((number,) for number in range(upto))
+    def none(*args: Any, **kwargs: Any) -> Iterator[tuple[int]]:
+        yield from ()
 
-    rows.columns = ("number",)  # type: ignore[attr-defined]  # where apsw looks for them
-    rows.column_access = apsw.ext.VTColumnAccess.By_Index  # type: ignore[attr-defined]
+    numbers: Any = none
+    numbers.parameters = ()  # where apsw looks for them
+    numbers.columns = ("number",)
+    numbers.column_access = apsw.ext.VTColumnAccess.By_Index
     driver = opened(Role.WRITER)
-    apsw.ext.make_virtual_module(driver._connection, "mine", rows)
-    assert driver.read_by("SELECT count(*) FROM mine(3)") == EVERYTHING
+    apsw.ext.make_virtual_module(driver._connection, "mine", numbers)
+    assert driver.read_by("SELECT count(*) FROM mine") == EVERYTHING
     assert repr(driver._footprints).startswith("<Footprints of ")

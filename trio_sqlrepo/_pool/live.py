@@ -77,6 +77,7 @@ class LiveQueries:
         if own_connection:
             self.lane = Lane("observer", smallest=0, largest=1, reserved=0)
         self._others = others
+        self._asks_others = False  # and whether they are asked for
         self._pool: Hub
         self._watchers: dict[Watcher, Footprint] = {}  # as they stand in the index
         self._feeds: dict[Feed, None] = {}
@@ -200,7 +201,7 @@ class LiveQueries:
                 continue  # `doubt` comes when it is again
             try:
                 await self._look(pool)
-            except SqlRepoError as error:  # about the connection; it has been seen to
+            except (SqlRepoError, MemoryError) as error:  # about the connection, which is seen to
                 logger.debug("a look for live queries of %s failed: %s", pool.name, error)
                 await trio.sleep(self._pause())
                 self._failures += 1
@@ -266,7 +267,8 @@ class LiveQueries:
     async def ask(self, pool: Pool) -> None:
         """Ask again and again, while anybody watches, whether others have committed."""
         interval = pool.config.live_poll_interval
-        if interval == math.inf or not self._others:
+        self._asks_others = self._others and interval < math.inf
+        if not self._asks_others:
             return
         while True:
             await self._asks.wait()

@@ -87,7 +87,7 @@ class DeclaredStatements:
             if transaction.state is not State.WRITING:
                 transaction.refuse_write(statement.name)
             if transaction.written is not None:
-                transaction.written.declared.add(kept)
+                transaction.written.declared[kept] = None
         cache = self._cache
         uses = cache.uses + 1
         if kept.last_use > uses:  # parked: its cursor puts it into the ring and takes it out again
@@ -159,7 +159,7 @@ class DeclaredStatements:
         if transaction.state is not State.WRITING:
             transaction.refuse_write(statement.name)
         if transaction.written is not None:
-            transaction.written.declared.add(kept)
+            transaction.written.declared[kept] = None
         before = self._connection.total_changes()
         count = 0
         try:

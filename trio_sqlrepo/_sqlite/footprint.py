@@ -59,15 +59,34 @@ class _Table:
 
 @final
 class Written:
-    """What a transaction has run so far that writes. Worker thread only."""
+    """What a transaction has run so far that writes. Worker thread only.
 
-    __slots__ = ("actions", "by_function", "declared", "sql")
+    It may hold what has failed since, which has written nothing.
+    """
+
+    __slots__ = ("_marks", "actions", "by_function", "declared", "sql")
 
     def __init__(self) -> None:
-        self.declared: set[Kept] = set()
+        self.declared: dict[Kept, None] = {}
         self.actions: list[Action] = []  # of ad-hoc statements
         self.sql: dict[str, None] = {}  # executed by functions
         self.by_function = False  # whether one had the raw connection
+        self._marks: list[tuple[int, int]] = []  # of the open savepoints
+
+    def mark(self) -> None:
+        """A savepoint is open."""
+        self._marks.append((len(self.declared), len(self.actions)))
+
+    def keep(self) -> None:
+        """The innermost savepoint is released."""
+        self._marks.pop()
+
+    def undo(self) -> None:
+        """What came after the innermost savepoint is undone. Functions have none."""
+        declared, actions = self._marks.pop()
+        while len(self.declared) > declared:
+            self.declared.popitem()
+        del self.actions[actions:]
 
     def note(self, cursor: apsw.Cursor, sql: str, _bindings: object) -> bool:
         """Trace of a function that has the raw connection: takes down what it executes."""

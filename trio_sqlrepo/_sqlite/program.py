@@ -7,10 +7,12 @@ compared, and not about a table of which no other column is used. The program th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 _OPENS: Final = frozenset({"OpenRead", "OpenWrite", "ReopenIdx"})
 # Of an index: that a row is looked for by its columns. `IdxRowid` and `DeferredSeek` look for none.

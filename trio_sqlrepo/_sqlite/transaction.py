@@ -209,12 +209,16 @@ class Transaction:
             self._expect(*_OPEN)
         self._run(self._savepoint)
         self.depth += 1
+        if self.written is not None:
+            self.written.mark()
 
     def release(self) -> None:
         """Keep what the innermost one holds, and end it."""
         self._expect_savepoint()
         self._insist(self._release)
         self.depth -= 1
+        if self.written is not None:
+            self.written.keep()
 
     def undo(self) -> None:
         """Undo what the innermost one holds, and end it; nothing if all has vanished."""
@@ -226,6 +230,8 @@ class Transaction:
         self._upset_if_schema_changed()
         self._insist(self._release)
         self.depth -= 1
+        if self.written is not None:
+            self.written.undo()
 
     # -- what a statement may do ---------------------------------------------------------------
 

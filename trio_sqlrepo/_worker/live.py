@@ -148,10 +148,9 @@ class View:
     def _raise_if_not_of_the_query(self, error: BaseException) -> None:
         if isinstance(error, (Interrupted, Stopped)):
             raise error
-        if isinstance(error, (SqlRepoError, MemoryError)):
-            if self._hands.driver.verdict(error) is not _OF_THE_QUERY:
-                raise error
-        elif not isinstance(error, Exception):
+        if not isinstance(error, (SqlRepoError, MemoryError)):
+            return  # a body's own
+        if self._hands.driver.verdict(error) is not _OF_THE_QUERY:
             raise error
 
     def _take(self, what: Statement | str, parameters: Any) -> _Rows:
