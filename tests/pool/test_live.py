@@ -45,8 +45,8 @@ async def a_live_house(
 
 def watch(house: House, *acts: Act) -> tuple[Live[Any], Watcher]:
     """Watch a query whose runs give what the acts say."""
-    play = Play(*acts)
-    watcher = house.pool.live.watch("a query", lambda view: view.call(READ, (play,)))
+    parameters: Any = (Play(*acts),)
+    watcher = house.pool.live.watch("a query", lambda view: view.call(READ, parameters))
     return Live._make(watcher), watcher
 
 
@@ -80,7 +80,12 @@ async def test_without_anybody_who_watches_nothing_is_told() -> None:
     async with a_live_house() as house:
         messages: list[Message] = []
         hear = house.pool._hear
-        house.pool._hear = lambda message: (messages.append(message), hear(message))[1]  # type: ignore[method-assign]
+
+        def noting(message: Message) -> None:
+            messages.append(message)
+            hear(message)
+
+        house.pool._hear = noting  # type: ignore[method-assign]
         await commit(house)
         assert [message.changes for message in messages if message.jobs] == [None]
         feed = house.pool.live.feed("a feed")
