@@ -56,9 +56,10 @@ class Subscription:
                 " Open a block for each task; calls that are the same share their work."
             )
             raise SessionError(message)
-        await checkpoint()
         self._taken_by = current_task()
         try:
+            if self._is_due():
+                await checkpoint()
             while not self._is_due():
                 self._refuse_to_wait()
                 self._bell = trio.Event()
