@@ -19,7 +19,7 @@ from trio_sqlrepo._data.session import Session
 from trio_sqlrepo._pool.pool import Pool
 from trio_sqlrepo._pool.state import State
 from trio_sqlrepo._query.declare import Declaration, DeclarationKind, declared, refuse_one_shot
-from trio_sqlrepo._worker.live import View
+from trio_sqlrepo._worker.live import View, fixed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Coroutine
@@ -227,7 +227,8 @@ class _Asking(Session):
         statement = plan.statement
         if statement.writes:
             raise _writes(statement.name)
-        work = partial(_make_query, plan, parameters)
+        fix = [fixed(each) for each in parameters] if plan.batch else fixed(parameters)
+        work = partial(_make_query, plan, fix)
         return Asked(statement.name, lambda _: work)
 
     async def _run_body(

@@ -156,6 +156,7 @@ class View:
     def _take(self, what: Statement | str, parameters: Any) -> _Rows:
         """Read for the value that is being made, and note that it rests on this."""
         self._hands.check()
+        parameters = fixed(parameters)
         found = self._rows(what, (what, *_exact(parameters)), parameters)
         self._noted.append(found.read)
         return found
@@ -247,7 +248,40 @@ class View:
         self, sql: str, parameters: Sequence[SqlValue] | Mapping[str, SqlValue]
     ) -> list[Row]:
         """Run one ad-hoc statement and give all its rows."""
-        return list(self._take(sql, _fixed(parameters)).rows)
+        return list(self._take(sql, parameters).rows)
+
+    def stream(self, statement: Statement, parameters: Parameters) -> OpenResult:
+        """Start a read whose rows are built bit by bit. All of them are read at once."""
+        return OpenResult(self._take(statement, parameters))
+
+
+@final
+class OpenResult:
+    """Rows that were read, being built."""
+
+    __slots__ = ("_build", "_rest")
+
+    def __init__(self, found: _Rows) -> None:
+        self._build = found.build or tuple
+        self._rest = found.rows
+
+    def __repr__(self) -> str:
+        return f"<OpenResult, {len(self._rest)} rows left>"
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there are rows left."""
+        return bool(self._rest)
+
+    def fetch(self, most: int, size: int, seconds: float) -> list[Any]:
+        """Build the next rows, at most so many. They are in memory, and take no time to read."""
+        del size, seconds
+        rows, self._rest = self._rest[:most], self._rest[most:]
+        return [self._build(row) for row in rows]
+
+    def close(self) -> None:
+        """Leave the rest."""
+        self._rest = []
 
 
 def footprint_of(reads: Reads) -> Footprint:
@@ -262,7 +296,7 @@ def _finished(statement: Statement, rows: list[Any]) -> Any:
     return rows if statement.finish is None else statement.finish(rows)
 
 
-def _fixed(parameters: Sequence[SqlValue] | Mapping[str, SqlValue]) -> Any:
+def fixed(parameters: Sequence[SqlValue] | Mapping[str, SqlValue]) -> Any:
     """Give parameters that nobody can change any more."""
     if isinstance(parameters, Mapping):
         return {name: _value(value) for name, value in parameters.items()}
