@@ -27,7 +27,7 @@ from trio_sqlrepo._base.job import Job, Kind
 from trio_sqlrepo._pool.errand import run_on
 from trio_sqlrepo._pool.live import LiveQueries
 from trio_sqlrepo._pool.state import State
-from trio_sqlrepo._pool.subscription import Watcher
+from trio_sqlrepo._pool.subscription import Subscription, Watcher
 from trio_sqlrepo._worker.live import Found, LiveReader, Read
 from trio_sqlrepo._worker.thread import Event, Message
 
@@ -358,6 +358,14 @@ async def test_upkeep_that_writes_is_told_as_well() -> None:
 
 
 # -- other processes -----------------------------------------------------------------------------
+
+
+async def test_what_kind_of_items_there_are_is_for_each_kind_to_say() -> None:
+    async with a_live_house() as house:
+        subscription = Subscription(house.pool, "nothing")
+        for ask in (subscription._has_item, subscription._next):
+            with pytest.raises(NotImplementedError):
+                ask()
 
 
 async def test_others_are_asked_for_while_anybody_watches(mock_clock: MockClock) -> None:

@@ -16,6 +16,7 @@ from trio_sqlrepo._base.errors import OutcomeUnknown, SqlError, TransactionAbort
 from trio_sqlrepo._base.footprint import EVERYTHING, NOTHING, Footprint
 from trio_sqlrepo._sqlite import SqliteDriver, open_driver
 from trio_sqlrepo._sqlite.footprint import Footprints
+from trio_sqlrepo._sqlite.link import Link
 
 SCHEMA = """
 CREATE TABLE parent (id INTEGER PRIMARY KEY, code TEXT UNIQUE, note TEXT, extra TEXT);
@@ -181,6 +182,7 @@ def driver() -> Iterator[SqliteDriver]:
     driver.begin_write()
     driver.run_script(SCHEMA)
     driver.commit()
+    assert not driver.watching()
     driver.watching = lambda: True
     driver.take_changes()
     yield driver
@@ -379,6 +381,19 @@ def test_a_trigger_made_later_counts(driver: SqliteDriver) -> None:
     assert driver.take_changes() == Footprint({"heap": frozenset(("v",)), "pair": None})
 
 
+def test_a_schema_may_change_without_compiling(driver: SqliteDriver) -> None:
+    """The statement is compiled already."""
+    statement = writes("DROP TRIGGER IF EXISTS logs")
+    driver.prepare([statement])
+    driver.begin_write()
+    driver.execute("UPDATE logged SET b = 1", ())
+    before = driver.compilations
+    driver.run(statement, ())
+    assert driver.compilations == before
+    driver.commit()
+    assert driver.take_changes() == EVERYTHING
+
+
 def test_a_trigger_dropped_after_it_fired_counts(driver: SqliteDriver) -> None:
     driver.begin_write()
     driver.execute("UPDATE logged SET b = 1", ())
@@ -492,6 +507,20 @@ def test_statistics_are_told_as_well(opened: Opener) -> None:
     assert driver.take_changes() == EVERYTHING
 
 
+def test_an_interrupt_just_after_begin_loses_nothing(
+    driver: SqliteDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_: Link) -> None:
+        raise apsw.InterruptError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Link, "epoch", interrupted)
+        driver.begin_write()
+    driver.execute("DELETE FROM pair", ())
+    driver.commit()
+    assert driver.take_changes() == EVERYTHING
+
+
 def test_what_no_longer_compiles_is_everything(
     driver: SqliteDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -570,4 +599,5 @@ def test_a_module_that_is_no_table_of_the_schema(opened: Opener) -> None:
     driver = opened(Role.WRITER)
     apsw.ext.make_virtual_module(driver._connection, "mine", numbers)
     assert driver.read_by("SELECT count(*) FROM mine") == EVERYTHING
+    assert driver._footprints._btree(1 << 30) is None
     assert repr(driver._footprints).startswith("<Footprints of ")

@@ -173,7 +173,9 @@ def asked(database: Session, call: Any, args: tuple[Any, ...], kwargs: dict[str,
     except StopIteration as stop:
         found: Asked = stop.value
         return found
-    raise AssertionError("a declared call that was only asked for has suspended")
+    raise AssertionError(  # pragma: no cover  # `_Asking` awaits nothing
+        "a declared call that was only asked for has suspended"
+    )
 
 
 def _declaration(call: Any) -> Declaration:

@@ -42,7 +42,7 @@ from trio_sqlrepo._pool.alarm import Alarm
 from trio_sqlrepo._pool.errand import run_on
 from trio_sqlrepo._pool.lane import Lane
 from trio_sqlrepo._pool.state import State
-from trio_sqlrepo._pool.subscription import Feed, Subscription, Watcher
+from trio_sqlrepo._pool.subscription import Feed, Watcher
 from trio_sqlrepo._worker.live import look
 
 if TYPE_CHECKING:
@@ -119,14 +119,14 @@ class LiveQueries:
         self._see_who_watches()
         return feed
 
-    def forget(self, subscription: Subscription) -> None:
+    def forget(self, subscription: Watcher | Feed) -> None:
         """Its block is left."""
         subscription.end()
         if isinstance(subscription, Watcher):
             self._unindex(subscription)
             del self._watchers[subscription]
             self._dirty.pop(subscription, None)
-        elif isinstance(subscription, Feed):
+        else:
             del self._feeds[subscription]
         self._see_who_watches()
 

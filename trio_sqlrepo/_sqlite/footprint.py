@@ -64,9 +64,10 @@ class Written:
     It may hold what has failed since, which has written nothing.
     """
 
-    __slots__ = ("_marks", "actions", "by_function", "declared", "sql")
+    __slots__ = ("_marks", "actions", "by_function", "declared", "epoch", "sql")
 
-    def __init__(self) -> None:
+    def __init__(self, epoch: Epoch) -> None:
+        self.epoch = epoch  # the schema when it began
         self.declared: dict[Kept, None] = {}
         self.actions: list[Action] = []  # of ad-hoc statements
         self.sql: dict[str, None] = {}  # executed by functions

@@ -9,6 +9,7 @@ autocommit.
 from __future__ import annotations
 
 import enum
+from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn, final
 
 import apsw
@@ -83,7 +84,7 @@ class Transaction:
 
     __slots__ = (
         "_begin", "_begin_immediate", "_commit", "_identity", "_link", "_page", "_release",
-        "_rollback", "_rollback_to", "_savepoint", "_schema_changes", "_upheavals", "committed",
+        "_rollback", "_rollback_to", "_savepoint", "_schema_changes", "committed",
         "depth", "footprints", "state", "watching", "written",
     )  # fmt: skip
 
@@ -92,7 +93,7 @@ class Transaction:
         self._identity = identity  # None for a database in memory
         self.state = State.NONE
         self.depth = 0  # savepoints open
-        self._schema_changes = self._upheavals = 0  # the gate's counts when it began
+        self._schema_changes = 0  # the gate's count when it began
         self.watching: Callable[[], bool] = _nobody
         self.footprints = Footprints(link)
         self.written: Written | None = None  # of the open one, if it must be noted
@@ -133,7 +134,8 @@ class Transaction:
         self._run(self._begin_immediate)
         self._move(Event.BEGUN_WRITE)
         if self.watching():
-            self.written = Written()
+            with suppress(apsw.Error):  # interrupted: then it may have written everything
+                self.written = Written(self._link.epoch())
 
     def commit(self) -> None:
         """COMMIT it; of a write, compare the file's identity before this returns."""
@@ -268,17 +270,18 @@ class Transaction:
         self.state = following
         self.written = None
         if following in _OPEN:
-            gate = self._link.gate
-            self._schema_changes, self._upheavals = gate.schema_changes, gate.upheavals
+            self._schema_changes = self._link.gate.schema_changes
 
     def _sum_up(self) -> Footprint:
         """What the open write transaction has written, or more."""
-        gate = self._link.gate
-        moved = self._schema_changes, self._upheavals
-        if self.written is None or moved != (gate.schema_changes, gate.upheavals):
+        written = self.written
+        if written is None:
             return EVERYTHING
         try:
-            return self.footprints.summed_up(self.written)
+            # What has run may mean something else in another schema.
+            if self._link.epoch() != written.epoch:
+                return EVERYTHING
+            return self.footprints.summed_up(written)
         except apsw.Error:  # it no longer compiles
             return EVERYTHING
 
