@@ -25,7 +25,8 @@ async def settled(db: Database | Pool) -> None:
     """Wait until nothing is left to look at."""
     live = (db if isinstance(db, Pool) else db._pool).live
     # Without a first number of its connection, all is looked at once more.
-    await until(lambda: live._version is not None or not live._asks_others)
+    asks = live._asks_others
+    await until(lambda: live._version is not None or not (asks and live._asks.armed))
     await until(lambda: not live._dirty and live._meanwhile is None)
 
 

@@ -29,6 +29,7 @@ from trio_sqlrepo import (
     query,
     snapshot,
 )
+from trio_sqlrepo.testing import LeakGuard
 
 
 def wrapped(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -270,6 +271,22 @@ async def test_entering_is_a_checkpoint_that_can_be_cancelled(db: Database) -> N
                 raise AssertionError  # it was entered
         assert scope.cancelled_caught
     assert not db._pool.writers.watched
+
+
+async def test_they_leave_nothing_behind(db: Database, db_path: Path, tmp_path: Path) -> None:
+    async with db.live(Notes(db).count) as count:
+        await anext(count)
+        await settled(db)
+    async with LeakGuard(db):
+        async with db.live(Notes(db).count_twice) as twice, db.changes():
+            await anext(twice)
+        await settled(db)
+    async with (
+        LeakGuard(),
+        open_notes(tmp_path / "another.db") as other,
+        other.live(Notes(other).count) as count,
+    ):
+        await anext(count)
 
 
 @pytest.mark.parametrize("path", [":memory:", None])

@@ -18,6 +18,7 @@ from trio_sqlrepo import ChangeFeed, Live, PoolClosed
 from trio_sqlrepo._base.errors import (
     DatabaseCorrupt,
     DatabaseLocked,
+    ForkedProcess,
     OutcomeUnknown,
     SqlError,
     SqlRepoError,
@@ -289,6 +290,16 @@ async def test_a_bug_ends_it(mock_clock: MockClock) -> None:
             nursery.start_soon(wait)
             await until(lambda: values._subscription._taken_by)
             house.pool.fail(ZeroDivisionError())
+
+
+async def test_in_a_forked_child_nothing_comes() -> None:
+    async with a_live_house() as house:
+        values, _ = watch(house, gives(1))
+        await settled(house.pool)
+        house.pool.state = State.FORKED
+        with pytest.raises(ForkedProcess):
+            await anext(values)
+        house.pool.state = State.OPEN
 
 
 async def test_closing_interrupts_the_look(mock_clock: MockClock) -> None:

@@ -112,24 +112,22 @@ class Footprints:
 
     def of(self, kept: Kept) -> Footprint:
         """What a kept statement reads if it reads, or writes if it writes. Raises apsw's errors."""
-        epoch = self._renew()
-        if kept.footprint is None or kept.footprint_epoch != epoch:
-            actions = self.actions_of(kept.sql)
-            found = self._written(actions) if kept.writes else self._read(kept.sql, actions)
-            kept.footprint = found
-            kept.footprint_epoch = epoch
-        return kept.footprint
+        return self._of(kept, self._link.epoch())
 
     def read_by(self, sql: str) -> Footprint:
         """What one ad-hoc statement reads. Raises apsw's errors."""
-        self._renew()
+        self._renew(self._link.epoch())
         return self._read(sql, self.actions_of(sql))
 
     def summed_up(self, written: Written) -> Footprint:
-        """All that a transaction has written. Raises apsw's errors."""
+        """All that a transaction has written, if the schema is what it was when it began.
+
+        Raises apsw's errors.
+        """
+        self._renew(written.epoch)
         found = self._written(written.actions)
         for kept in written.declared:
-            found |= self.of(kept)
+            found |= self._of(kept, written.epoch)
         for sql in written.sql:
             found |= self._written(self.actions_of(sql))
         # It can write without SQL as well (incremental blob I/O, another authorizer).
@@ -153,6 +151,15 @@ class Footprints:
         return actions
 
     # -- inside --------------------------------------------------------------------------------
+
+    def _of(self, kept: Kept, epoch: Epoch) -> Footprint:
+        if kept.footprint is None or kept.footprint_epoch != epoch:
+            self._renew(epoch)
+            actions = self.actions_of(kept.sql)
+            found = self._written(actions) if kept.writes else self._read(kept.sql, actions)
+            kept.footprint = found
+            kept.footprint_epoch = epoch
+        return kept.footprint
 
     def _read(self, sql: str, actions: Iterable[Action]) -> Footprint:
         opened = opened_by(self._program(sql), self._btree)
@@ -224,12 +231,11 @@ class Footprints:
                 _add(tables, table.name, _columns_written(table, updated))
         return Footprint(tables, everything)
 
-    def _renew(self) -> Epoch:
-        epoch = self._link.epoch()
+    def _renew(self, epoch: Epoch) -> None:
+        """Forget what was another schema."""
         if epoch != self._epoch:
             self._tables.clear()
             self._epoch = epoch
-        return epoch
 
     def _table(self, name: str) -> _Table | None:
         """The table of that name. None: a view or WITH gives it, or it is a function's."""
