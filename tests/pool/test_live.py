@@ -130,6 +130,11 @@ async def test_what_a_new_value_rests_on_is_compared_with_what_came_meanwhile() 
         assert not live._dirty
         live.note(after)
         assert live._dirty == {watcher: None}
+        live._dirty.clear()
+        # It was found to be what it is no longer.
+        live._hear(watcher, made(after, "3", is_made=False), NOTHING)
+        assert live._dirty == {watcher: None}
+        live._dirty.clear()
         live._meanwhile = None
 
 
