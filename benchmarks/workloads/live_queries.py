@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 import trio
 
-from benchmarks.contenders import Contender
-from benchmarks.contenders.ours import Messages, Ours
-from benchmarks.goals import Limit, Ratio
+from benchmarks.contenders import PEERS, Contender
+from benchmarks.contenders.ours import Messages, Ours, Tallies
 from benchmarks.measure import Metrics, Size, closed_loop, percentiles
 from benchmarks.workload import PER_CALL, Column, Workload
 from trio_sqlrepo import Repository, open_database, query
@@ -64,13 +63,10 @@ class Watching:
     """Our client, and the watchers beside it."""
 
     def __init__(self, database: Database, watchers: int) -> None:
-        self._client = Ours(database)
+        self._client = Ours(database, block=False)
         self._database = database
         self.watchers = watchers  # of the unrelated table
         self.items = Items(database)
-        self.lookup = self._client.lookup
-        self.lookups = self._client.lookups
-        self.scan = self._client.scan
         self.insert = self._client.insert
 
     async def settings(self) -> Mapping[str, object]:
@@ -82,7 +78,7 @@ class Watching:
 
 @asynccontextmanager
 async def open_client(path: Path, watchers: int) -> AsyncIterator[Watching]:
-    repositories: Sequence[Any] = (Messages, Items)
+    repositories: Sequence[Any] = (Messages, Tallies, Items)
     async with open_database(path, repositories=repositories, migrations=[_SCHEMA]) as database:
         yield Watching(database, watchers)
 
@@ -156,14 +152,10 @@ WORKLOAD: Final = Workload(
     name="live_queries",
     question="What do 100 watchers cost a writer, and how soon do they see a commit?",
     contenders=(WATCHED, UNWATCHED),
-    goals=(
-        # 0.95 times as many writes.
-        Ratio(of=WATCHED.name, to=UNWATCHED.name, at_most=1 / 0.95),
-        Limit(of=WATCHED.name, metric="p95_ms", title="commit to value, p95 in ms", at_most=5.0),
-    ),
     size=Size(seconds=2.0),
     quick=Size(seconds=0.05),
     run=run,
+    not_run={peer.name: "it has nothing of the kind" for peer in PEERS},
     columns=(
         *PER_CALL,
         Column("p50_ms", "value p50 ms", 2),

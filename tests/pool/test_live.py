@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -11,7 +12,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.fake_driver import Act, FakeFile, Halt, Play, broken, call, statement
+from tests.fake_driver import PATIENCE, Act, FakeFile, Halt, Play, broken, call, statement
 from tests.live import has_item, settled
 from tests.pool.house import House, a_house, pass_time, until
 from trio_sqlrepo import ChangeFeed, Live, PoolClosed
@@ -408,6 +409,22 @@ async def test_others_are_asked_for_while_anybody_watches(mock_clock: MockClock)
         assert live._version == asked
         live.feed("another")
         assert live._version is None  # what came before does not count
+
+
+async def test_the_first_number_is_followed_by_a_look() -> None:
+    """Others may have committed between the first look and the first question."""
+    answer = threading.Event()
+
+    def late() -> int:
+        assert answer.wait(PATIENCE)
+        return 1
+
+    async with a_live_house(others=True) as house:
+        house.driver_of(house.writers.workers[0]).data_version = late  # type: ignore[method-assign]
+        values, _ = watch(house, gives(1), gives(2))
+        assert await anext(values) == [[1]]
+        answer.set()
+        assert await anext(values) == [[2]]
 
 
 async def test_the_number_of_another_connection_says_nothing(mock_clock: MockClock) -> None:
