@@ -68,10 +68,8 @@ class Hub:
         self.governor = governor  # None for a database without a WAL
         if governor is not None:
             self.lanes += (governor.lane,)
-        self.live = live if live is not None else LiveQueries(own_connection=False, others=False)
-        self.live.attach(self)
-        if self.live.lane is not None:
-            self.lanes += (self.live.lane,)
+        self.live = live or LiveQueries(own_connection=False, others=False)
+        self.lanes += self.live.attach(self)
         self.state = State.OPEN
         self.failure: BaseException | None = None  # STOPPED: the bug, for the block to raise
         self.loss: BaseException | None = None  # STOPPED without a bug: why there is no database
@@ -260,7 +258,7 @@ class Hub:
         worker.buried = True
         reason = error or Stopped(worker.name)
         for job in [job for job in self.outstanding if job.worker is worker]:
-            if (unknown := _unknown(job)) is not None:
+            if (unknown := refusals.if_in_doubt(job)) is not None:
                 self._answer(job, unknown)
             else:
                 # It has not committed, and never will: whoever was cancelled may be told so.
@@ -317,7 +315,7 @@ class Hub:
         for job in list(self.outstanding):
             with suppress(IndexError):
                 job.claim.pop()  # nor shall it run: it lies in a mailbox
-            self._answer(job, _unknown(job) or self.refusal())
+            self._answer(job, refusals.if_in_doubt(job) or self.refusal())
         self.live.stop()
 
     # -- the end -----------------------------------------------------------------------------
@@ -399,11 +397,3 @@ class Hub:
         if self.state is State.STOPPED:
             return refusals.stopped(self.name, self.failure, self.loss)
         return refusals.closed(self.name, self.state.value)
-
-
-def _unknown(job: Job) -> BaseException | None:
-    """What a claimed write is told whose thread is past the gate before its COMMIT."""
-    if job.worker is None or job.views:
-        return None
-    ticket = job.worker.ticket
-    return refusals.unknown(job) if ticket.committing or ticket.in_doubt else None

@@ -97,9 +97,10 @@ class LiveQueries:
             f" {len(self._feeds)} feeds>"
         )
 
-    def attach(self, pool: Hub) -> None:
-        """Belong to this pool."""
+    def attach(self, pool: Hub) -> tuple[Lane, ...]:
+        """Belong to this pool; the lanes that it gets by that."""
         self._pool = pool
+        return () if self.lane is None else (self.lane,)
 
     # -- who watches -------------------------------------------------------------------------
 
