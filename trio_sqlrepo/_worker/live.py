@@ -127,7 +127,6 @@ class View:
             for known in watched.known:
                 if (again := self._reread(known)) is not None:
                     return Found(again)
-            self._noted = []
             value = watched.make(self)
         except BaseException as error:  # noqa: BLE001  # the watcher's, or raised again
             self._raise_if_not_of_the_query(error)
