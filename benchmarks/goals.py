@@ -99,6 +99,10 @@ GOALS: Final[Mapping[str, tuple[Goal, ...]]] = {
     "lag_while_fetching": (_ours("lag_p99_ms", "p99 of the lag in ms", 10.0),),
     "lag_during_scan": (_ours("lag_p99_ms", "p99 of the lag in ms", 5.0),),
     "beside_a_scan": (_ours("p99_ms", "p99 in ms", 0.5),),
+    "live_queries": (
+        Ratio(of="100 watchers", to="nobody", at_most=1 / 0.95),  # 0.95 times as many writes
+        Limit(of="100 watchers", metric="p95_ms", title="commit to value, p95 in ms", at_most=5.0),
+    ),
     "memory": (
         PerPiece(
             low=MEMORY[1].name,

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 import attrs
 
-from trio_sqlrepo._base.driver import Checkpoint, Interrupted, Verdict
+from trio_sqlrepo._base.driver import Checkpoint, Fetched, Interrupted, Verdict
 from trio_sqlrepo._base.errors import (
     DatabaseLocked,
     DatabaseReplaced,
@@ -22,6 +22,7 @@ from trio_sqlrepo._base.errors import (
     OutcomeUnknown,
     SqlError,
 )
+from trio_sqlrepo._base.footprint import EVERYTHING, Footprint
 from trio_sqlrepo._base.inspection import Inspection
 from trio_sqlrepo._base.job import Job, Kind, Statement, query_job
 
@@ -94,6 +95,7 @@ class FakeFile:
         self.checkpoints: deque[Play | None] = deque()  # what the next ones do
         self.checkpoint_log: list[str] = []  # of all connections, in order
         self.optimizing = Play(Act())
+        self.data_version = 1
         self.wal_frames = self.frames_per_commit = 0
 
 
@@ -120,6 +122,8 @@ class FakeDriver:
         self.aborts = 0  # that met a statement
         self.aborted = False
         self.closed = False
+        self.watching: Callable[[], bool] = lambda: False
+        self.changes: Footprint | None = None  # what its next COMMITs are said to have written
         self.wal_frames = 0
         self.wal_frame_bytes = 4096 + 24
         self._running: Statement | str | None = None
@@ -185,6 +189,10 @@ class FakeDriver:
             sum(results) if statement.build is None else [row for rows in results for row in rows]
         )
 
+    def fetch(self, statement: Statement, parameters: Any) -> Fetched:
+        rows = self._perform(statement.name, parameters[0], writes=False)
+        return Fetched((), rows, list, EVERYTHING)
+
     def execute(self, sql: str, parameters: Any) -> Any:
         return self._perform(sql, parameters[0], writes=not self.is_read_only(sql))
 
@@ -198,6 +206,9 @@ class FakeDriver:
         if self.alone_error is not None:
             raise self.alone_error
         return sql == "VACUUM"
+
+    def read_by(self, sql: str) -> Footprint:
+        return EVERYTHING
 
     # -- schema --------------------------------------------------------------------------------
 
@@ -267,6 +278,9 @@ class FakeDriver:
         if self.file.replaced:
             raise DatabaseReplaced("another file")
 
+    def take_changes(self) -> Footprint | None:
+        return self.changes
+
     def rollback(self) -> None:
         if self.in_transaction:
             self.log.append("ROLLBACK")
@@ -333,6 +347,9 @@ class FakeDriver:
             found = Checkpoint(busy=False, frames=frames, done=frames)
         assert isinstance(found, Checkpoint)
         return found
+
+    def data_version(self) -> int:
+        return self.file.data_version
 
     def optimize(self) -> None:
         self._perform("optimize", self.file.optimizing, writes=False)

@@ -53,6 +53,7 @@ from trio_sqlrepo._base.errors import SqlRepoError as SqlRepoError
 from trio_sqlrepo._base.errors import TransactionAborted as TransactionAborted
 from trio_sqlrepo._base.errors import TriggerViolation as TriggerViolation
 from trio_sqlrepo._base.errors import UniqueViolation as UniqueViolation
+from trio_sqlrepo._base.footprint import Changes as Changes
 from trio_sqlrepo._base.health import ConnectionHealth as ConnectionHealth
 from trio_sqlrepo._base.health import Health as Health
 from trio_sqlrepo._base.job import SqlValue as SqlValue
@@ -68,6 +69,8 @@ from trio_sqlrepo._base.warnings import SlowOperation as SlowOperation
 from trio_sqlrepo._base.warnings import WalOverLimit as WalOverLimit
 from trio_sqlrepo._crud import CrudRepository as CrudRepository
 from trio_sqlrepo._data.feed import feed as feed
+from trio_sqlrepo._data.live import ChangeFeed as ChangeFeed
+from trio_sqlrepo._data.live import Live as Live
 from trio_sqlrepo._data.migrate import Migration as Migration
 from trio_sqlrepo._data.session import Session as Session
 from trio_sqlrepo._data.transaction import Snapshot as Snapshot

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextvars
 import inspect
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, Unpack, final
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, TypeVarTuple, Unpack, final
 
 from trio_sqlrepo._base.job import Job, Kind, Row, query_job
 from trio_sqlrepo._data.body import check_not_bound_to_connection
@@ -15,6 +15,7 @@ from trio_sqlrepo._data.calls import (
     execute_reading,
     execute_writing,
 )
+from trio_sqlrepo._data.live import ChangeFeed, Live, asked, changes_block, live_block
 from trio_sqlrepo._data.transaction import (
     Snapshot,
     Transaction,
@@ -39,7 +40,9 @@ if TYPE_CHECKING:
     from trio_sqlrepo._sqlite import Connection
     from trio_sqlrepo._worker.hands import Hands
 
+P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 Arguments = TypeVarTuple("Arguments")
 
 
@@ -122,6 +125,39 @@ class Database(LoopSession):
         twice, and may not begin, commit or roll back by itself.
         """
         return await self._apply("Database.write", function, args, writes=True)  # type: ignore[no-any-return]
+
+    def live(
+        self, call: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> AbstractAsyncContextManager[Live[T]]:
+        """Give a block with the values of `call(*args, **kwargs)`: now, and whenever they change.
+
+        A new value comes after each commit that changes it: of this database at once, of another
+        process within `PoolConfig.live_poll_interval`. Values are compared by the rows they are
+        made of, so a change that changes nothing gives none; and a slow consumer gets the latest.
+        It is run on a connection of its own, once for all who watch the same; each gets objects of
+        its own. Entering does not wait; the first value comes with the first step of the loop.
+
+        Args:
+            call: a declared query that reads, or a @snapshot body, of a repository that is bound
+                to this Database. It is not called here. A body is run again and again: all it
+                depends on should be its arguments and what it reads.
+            args: its arguments, checked at once.
+            kwargs: likewise.
+
+        Raises:
+            TypeError, MappingError: it is no such method, or the arguments do not fit it.
+            ReadOnlySession: it writes.
+            SessionError: its repository is bound to something else.
+        """
+        return live_block(self._pool, asked(self, call, args, kwargs))
+
+    def changes(self) -> AbstractAsyncContextManager[ChangeFeed]:
+        """Give a block that is told what is committed: by table, as SQLite's compiler says.
+
+        For caches and the like; for values see `live`. What is committed before it is entered is
+        not told.
+        """
+        return changes_block(self._pool)
 
     async def check(self) -> Health:
         """Probe every idle connection now, and look at the file if the database is out of service.

@@ -20,6 +20,7 @@ from trio_sqlrepo._data.migrate import Migration, migrate, read_migrations
 from trio_sqlrepo._database import Database
 from trio_sqlrepo._pool.fork import guard
 from trio_sqlrepo._pool.lane import Lane
+from trio_sqlrepo._pool.live import LiveQueries
 from trio_sqlrepo._pool.pool import Pool
 from trio_sqlrepo._pool.supervisor import Supervisor
 from trio_sqlrepo._pool.wal import Governor
@@ -27,6 +28,7 @@ from trio_sqlrepo._repository import Repository
 from trio_sqlrepo._sqlite import FileIdentity, SqliteDriver, open_driver
 from trio_sqlrepo._worker.checkpointer import Checkpointer
 from trio_sqlrepo._worker.commit import Writer
+from trio_sqlrepo._worker.live import LiveReader
 from trio_sqlrepo._worker.reader import Reader
 from trio_sqlrepo._worker.thread import Worker
 
@@ -122,7 +124,8 @@ async def open_of_parts(  # noqa: PLR0917  # open_database's own, in its order
     )
     writers, readers = _make_lanes(config, opener)
     governor = None if name == MEMORY else Governor(opener.path, sqlite.wal_size_limit)
-    pool = Pool(name, config, readers, writers, governor)
+    live = LiveQueries(own_connection=not opener.sole, others=name != MEMORY)
+    pool = Pool(name, config, readers, writers, governor, live=live)
     guard(pool)
 
     def make_worker(lane: Lane, worker_name: str) -> Worker:
@@ -134,6 +137,8 @@ async def open_of_parts(  # noqa: PLR0917  # open_database's own, in its order
                 worker_name, opener.open_writer, lane, pool.post,
                 group_commit=config.group_commit,
             )  # fmt: skip
+        elif lane is live.lane:
+            worker = LiveReader(worker_name, opener.open_observer, lane, pool.post)
         else:
             worker = Checkpointer(worker_name, opener.open_checkpointer, lane, pool.post)
         if parts.equip is not None:
@@ -271,6 +276,12 @@ class _Opener:
     def open_reader(self, worker: Worker) -> Driver:
         driver = self._open(worker, Role.READER)
         self._prepare(worker, driver)
+        return driver
+
+    def open_observer(self, worker: Worker) -> Driver:
+        # What is watched is compiled when it is looked at first.
+        driver = self._open(worker, Role.READER)
+        worker.tally.make_room(len(self.contract.statements))
         return driver
 
     def open_checkpointer(self, worker: Worker) -> Driver:

@@ -40,6 +40,7 @@ NAMES = (
     "beside_a_scan",
     "lag_while_fetching",
     "lag_during_scan",
+    "live_queries",
     # what grows with what
     "readers_curve",
     "waiting_tasks_curve",

@@ -28,6 +28,7 @@ def test_the_defaults_are_those_of_the_documents() -> None:
         "health_check_timeout": 5.0,
         "group_commit": 128,
         "drain_timeout": 5.0,
+        "live_poll_interval": 1.0,
         "warning_window": 60.0,
         "warning_idle_share": 0.2,
         "warning_error_share": 0.01,

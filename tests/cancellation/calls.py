@@ -146,6 +146,20 @@ async def snapshot_block(db: Database, mark: str) -> None:
         await Ticking(snap).read_twice()
 
 
+async def live(db: Database, mark: str) -> None:
+    del mark
+    async with db.live(Ticking(db).read_ten) as values, db.live(Ticking(db).read_twice) as twice:
+        await anext(values)
+        await anext(twice)
+
+
+async def changes(db: Database, mark: str) -> None:
+    del mark
+    async with db.changes() as feed:
+        db._pool.live.doubt()
+        await anext(feed)
+
+
 def write_raw(connection: Any, mark: str) -> None:
     for body in tens(mark):
         connection.execute("INSERT INTO note (box, body) VALUES ('raw', tick(?))", (body,))
@@ -189,6 +203,8 @@ CALLS: Final = {
         lambda db, mark: db.execute("INSERT INTO note (box, body) VALUES ('x', tick(?))", (mark,)),
         itself,
     ),
+    "live": Call(live),
+    "changes": Call(changes),
     "execute VACUUM": Call(lambda db, _: db.execute("VACUUM")),
 }
 

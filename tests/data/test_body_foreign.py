@@ -333,6 +333,8 @@ async def test_of_several_repositories_the_one_that_was_called_is_named(db: Data
         ("snapshot", "the body sees one state"),
         ("read", r"use execute\(\), or run the function"),
         ("write", r"use execute\(\), or run the function"),
+        ("live", "a body runs on one state"),
+        ("changes", "a body runs on one state"),
     ],
 )
 async def test_what_a_session_of_the_loop_has(db: Database, name: str, says: str) -> None:

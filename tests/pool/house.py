@@ -15,11 +15,13 @@ from tests.fake_driver import PATIENCE, FakeDriver, FakeFile
 from trio_sqlrepo._base.config import PoolConfig
 from trio_sqlrepo._base.job import Job
 from trio_sqlrepo._pool.lane import Lane
+from trio_sqlrepo._pool.live import LiveQueries
 from trio_sqlrepo._pool.pool import Pool
 from trio_sqlrepo._pool.supervisor import Supervisor
 from trio_sqlrepo._pool.wal import Governor
 from trio_sqlrepo._worker.checkpointer import Checkpointer
 from trio_sqlrepo._worker.commit import Writer
+from trio_sqlrepo._worker.live import LiveReader
 from trio_sqlrepo._worker.reader import Reader
 from trio_sqlrepo._worker.thread import Worker
 
@@ -27,7 +29,13 @@ from trio_sqlrepo._worker.thread import Worker
 class House:
     """The pool, its parts, and what its connections see."""
 
-    def __init__(self, file: FakeFile, governor: Governor | None, **settings: Any) -> None:
+    def __init__(
+        self,
+        file: FakeFile,
+        governor: Governor | None,
+        live: LiveQueries | None = None,
+        **settings: Any,
+    ) -> None:
         self.file = file
         # The clock may run fast while threads work: whoever tests what a thread is given says so.
         defaults = {"drain_timeout": 0.0, "health_check_timeout": math.inf}
@@ -42,7 +50,7 @@ class House:
             reserved=config.reserved_readers,
         )
         self.governor = governor
-        self.pool = Pool("house.db", config, self.readers, self.writers, governor)
+        self.pool = Pool("house.db", config, self.readers, self.writers, governor, live=live)
         self.supervisor: Supervisor
         self.before_open: Callable[[Worker], object] = id  # on the thread that opens
         self.suspicions: list[BaseException | None] = []  # of each connection opened
@@ -53,6 +61,8 @@ class House:
             raise self.make_errors.pop(0)
         if lane is self.readers:
             return Reader(name, self.open_driver, lane, self.pool.post)
+        if lane is self.pool.live.lane:
+            return LiveReader(name, self.open_driver, lane, self.pool.post)
         if lane is not self.writers:
             return Checkpointer(name, self.open_driver, lane, self.pool.post)
         return Writer(name, self.open_driver, lane, self.pool.post, group_commit=8)
@@ -64,6 +74,11 @@ class House:
         worker.adopt(driver)
         worker.tally.make_room(1)
         return driver
+
+    @property
+    def live_lane(self) -> Lane:
+        assert self.pool.live.lane is not None
+        return self.pool.live.lane
 
     def driver_of(self, worker: Worker) -> FakeDriver:
         assert isinstance(worker.driver, FakeDriver)
@@ -84,10 +99,11 @@ async def a_house(
     *,
     renewable: bool = True,
     governor: Governor | None = None,
+    live: LiveQueries | None = None,
     **settings: Any,
 ) -> AsyncIterator[House]:
     """Open one; leaving closes it and raises the bug that made it fail, if there was one."""
-    house = House(file or FakeFile(), governor, **settings)
+    house = House(file or FakeFile(), governor, live, **settings)
     pool = house.pool
     async with trio.open_nursery() as nursery:
         house.supervisor = Supervisor(pool, nursery, house.make_worker, renewable=renewable)

@@ -33,6 +33,8 @@ import trio_sqlrepo
 from trio_sqlrepo import (
     UNSET,
     Blob,
+    ChangeFeed,
+    Changes,
     CheckViolation,
     CrudRepository,
     Database,
@@ -44,6 +46,7 @@ from trio_sqlrepo import (
     IntegrityError,
     Json,
     LaneStats,
+    Live,
     Migration,
     Naive,
     PoolConfig,
@@ -225,6 +228,24 @@ def blocks(db: Database, tx: Transaction) -> None:
     assert_type(db.transaction(), AbstractAsyncContextManager[Transaction])
     assert_type(db.snapshot(), AbstractAsyncContextManager[Snapshot])
     assert_type(tx.savepoint(), AbstractAsyncContextManager[None])
+
+
+async def live(db: Database) -> None:
+    messages = Messages(db)
+    assert_type(db.live(messages.get, 1), AbstractAsyncContextManager[Live[Message | None]])
+    async with db.live(messages.recent, "lobby", limit=3) as lists:
+        assert_type(lists, Live[list[Message]])
+        assert_type(await anext(lists), list[Message])
+        async for found in lists:
+            assert_type(found, list[Message])
+        anything: Live[object] = lists
+        assert anything
+    async with db.changes() as changes:
+        assert_type(changes, ChangeFeed)
+        async for change in changes:
+            assert_type(change, Changes)
+            assert_type(change.touches("message", "body"), bool)
+            assert_type(change.tables["message"], frozenset[str] | None)
 
 
 async def tasks(db: Database, nursery: trio.Nursery) -> None:

@@ -19,6 +19,7 @@ from trio_sqlrepo import (
     CrudRepository,
     Database,
     LaneStats,
+    Live,
     Migration,
     PoolConfig,
     Repository,
@@ -240,3 +241,19 @@ async def crud(messages: Crud, new: NewMessage) -> None:
     (await messages.get(1)).body  # E: union-attr
     await messages.add_all(new)  # E: arg-type
     declared(new)  # E: arg-type
+
+
+async def live(db: Database, messages: Messages) -> None:
+    db.live(messages.get, "1")  # E: arg-type
+    db.live(messages.get)  # E: call-arg
+    db.live(messages.get, 1, 2)  # E: call-arg
+    db.live(messages.get(1))  # E: arg-type
+    db.live(len, [])  # E: arg-type
+    async for value in db.live(messages.get, 1):  # E: attr-defined
+        assert value
+    async with db.live(messages.get, 1) as values:
+        (await anext(values)).body  # E: union-attr
+        values.close()  # E: attr-defined
+
+
+class MyLive(Live[int]): ...  # E: misc

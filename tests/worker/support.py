@@ -23,6 +23,7 @@ class Inbox:
         self.lease_sequence = NEVER
         self.checkpoint_at = NEVER
         self.urgent: Job | None = None
+        self.watched = False
 
 
 class Desk:

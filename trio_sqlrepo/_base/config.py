@@ -103,6 +103,8 @@ class PoolConfig:
         group_commit: most writes in one COMMIT; 1 turns grouping off.
         drain_timeout: at the end of the block queued work is finished for so long, then
             interrupted.
+        live_poll_interval: while anybody watches (`Database.live`, `Database.changes`), how often
+            is looked whether another process has committed something. math.inf: never.
         warning_window: `stats().warnings` looks back so far.
         warning_idle_share: warn when fewer of the readers than this share, from 0 to 1, have been
             idle for the whole window. 0: never.
@@ -122,6 +124,7 @@ class PoolConfig:
     health_check_timeout: float = attrs.field(default=5.0, validator=_patience)
     group_commit: int = attrs.field(default=128, validator=_whole(1, "writes"))
     drain_timeout: float = attrs.field(default=5.0, validator=_finite_seconds)
+    live_poll_interval: float = attrs.field(default=1.0, validator=_seconds)
     warning_window: float = attrs.field(default=60.0, validator=_some_seconds)
     warning_idle_share: float = attrs.field(default=0.2, validator=_share)
     warning_error_share: float = attrs.field(default=0.01, validator=_share)

@@ -10,12 +10,14 @@ import enum
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from trio_sqlrepo._base.errors import SqlError
+from trio_sqlrepo._base.footprint import Footprint
+from trio_sqlrepo._base.job import Row, RowBuilder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from trio_sqlrepo._base.inspection import Inspection
-    from trio_sqlrepo._base.job import Parameters, Row, SqlValue, Statement
+    from trio_sqlrepo._base.job import Parameters, SqlValue, Statement
 
 R = TypeVar("R")
 
@@ -52,6 +54,15 @@ class Checkpoint(NamedTuple):
     done: int  # of these, how many are in the database file
 
 
+class Fetched(NamedTuple):
+    """The rows of a declared read as the engine gave them, and what they rest on."""
+
+    columns: tuple[str, ...]
+    rows: list[Row]
+    build: RowBuilder  # for these columns
+    footprint: Footprint
+
+
 class Interrupted(SqlError):
     """`Driver.abort` ended a statement, or `give_up` a wait. Never leaves the library."""
 
@@ -67,6 +78,10 @@ class Driver(Protocol):
     # chunks of a long batch; True ends the wait or batch with `Interrupted`. The worker sets it
     # once, before the first use.
     give_up: Callable[[], bool]
+
+    # Asked when a write transaction begins: whether it must be noted what it writes. The worker
+    # sets it once, before the first use.
+    watching: Callable[[], bool]
 
     @property
     def in_transaction(self) -> bool:
@@ -111,6 +126,10 @@ class Driver(Protocol):
         """Run it once for each element; give all built rows in order, or the sum of row counts."""
         ...
 
+    def fetch(self, statement: Statement, parameters: Parameters) -> Fetched:
+        """Run a read to its end and give its rows unbuilt (at most two if `single`)."""
+        ...
+
     # -- ad hoc ----------------------------------------------------------------------------
 
     def is_read_only(self, sql: str) -> bool:
@@ -133,6 +152,10 @@ class Driver(Protocol):
         It may run any SQL its connection may, but not control transactions. Raises what it raises;
         errors of SQLite are converted.
         """
+        ...
+
+    def read_by(self, sql: str) -> Footprint:
+        """What `sql` (one statement that reads) reads."""
         ...
 
     # -- schema --------------------------------------------------------------------------------
@@ -175,6 +198,13 @@ class Driver(Protocol):
         On `Verdict.NOT_APPLIED` the transaction is rolled back before this raises. Raises
         `OutcomeUnknown` where the COMMIT may be on disk, `DatabaseReplaced` where it is in a
         file that no longer bears the path. Ends a read transaction as well.
+        """
+        ...
+
+    def take_changes(self) -> Footprint | None:
+        """What was committed last, or more; None if that was taken already.
+
+        All there is, if it was begun when nobody was watching.
         """
         ...
 
@@ -250,6 +280,10 @@ class Driver(Protocol):
                 uses the WAL. Otherwise it waits for nobody and does what it can.
             patience: longest wait for these, in seconds.
         """
+        ...
+
+    def data_version(self) -> int:
+        """A number that moves when another connection commits, and not by this one's commits."""
         ...
 
     def optimize(self) -> None:

@@ -68,6 +68,7 @@ def guarded(driver: Driver, work: Callable[..., R], *args: Any) -> R:
 
 
 _FUNCTION: Final = "use execute(), or run the function before or after the body"
+_WATCHING: Final = "a body runs on one state of the database; watch before or after it"
 _INSTEAD: Final = {
     "savepoint": (
         "move what it is for into another @transaction body and call that; it is a savepoint there,"
@@ -78,6 +79,8 @@ _INSTEAD: Final = {
     "snapshot": "the body sees one state of the database already",
     "read": _FUNCTION,
     "write": _FUNCTION,
+    "live": _WATCHING,
+    "changes": _WATCHING,
 }
 
 

@@ -18,6 +18,7 @@ from trio.lowlevel import enable_ki_protection, reschedule
 from trio_sqlrepo._base.job import Job, Kind, Stopped
 from trio_sqlrepo._pool import refusals
 from trio_sqlrepo._pool.alarm import Alarm
+from trio_sqlrepo._pool.live import LiveQueries
 from trio_sqlrepo._pool.state import Outage, State
 from trio_sqlrepo._pool.wal import WalState
 from trio_sqlrepo._pool.warnings import Observer
@@ -52,6 +53,8 @@ class Hub:
         readers: Lane,
         writers: Lane,
         governor: Governor | None = None,
+        *,
+        live: LiveQueries | None = None,
     ) -> None:
         self.name = name  # the path, for messages
         self.config = config
@@ -65,6 +68,8 @@ class Hub:
         self.governor = governor  # None for a database without a WAL
         if governor is not None:
             self.lanes += (governor.lane,)
+        self.live = live or LiveQueries(own_connection=False, others=False)
+        self.lanes += self.live.attach(self)
         self.state = State.OPEN
         self.failure: BaseException | None = None  # STOPPED: the bug, for the block to raise
         self.loss: BaseException | None = None  # STOPPED without a bug: why there is no database
@@ -164,7 +169,10 @@ class Hub:
         """Act on what threads have posted."""
         outbox = self._outbox
         while outbox:
-            self._hear(outbox.popleft())
+            message = outbox.popleft()
+            if message.changes is not None:  # of a thread that was given up, too
+                self.live.note(message.changes)
+            self._hear(message)
 
     def _hear(self, message: Message) -> None:
         worker = message.worker
@@ -221,6 +229,7 @@ class Hub:
         elif message.event is Event.OPENED:
             lane.opened(worker)
             self.on_opened(worker)
+            self.live.opened(lane)
         else:
             self.bury(worker, message.error)
 
@@ -249,7 +258,7 @@ class Hub:
         worker.buried = True
         reason = error or Stopped(worker.name)
         for job in [job for job in self.outstanding if job.worker is worker]:
-            if (unknown := _unknown(job)) is not None:
+            if (unknown := refusals.if_in_doubt(job)) is not None:
                 self._answer(job, unknown)
             else:
                 # It has not committed, and never will: whoever was cancelled may be told so.
@@ -264,6 +273,7 @@ class Hub:
             if lane.queue or lane.leases:
                 self.stalls.arm()  # it may have been the one that was woken for them
         self.on_ended(worker, error)
+        self.live.lost(lane, error)
 
     def fail(self, error: BaseException) -> None:
         """A bug: answer every call with it and take no more."""
@@ -294,6 +304,7 @@ class Hub:
         logger.warning("%s is in service again: %s", self.name, self.outage.cause)
         self.state = _OPEN
         self.outage = None
+        self.live.doubt()
 
     def _refuse_all(self) -> None:
         for lane in self.lanes:
@@ -304,7 +315,8 @@ class Hub:
         for job in list(self.outstanding):
             with suppress(IndexError):
                 job.claim.pop()  # nor shall it run: it lies in a mailbox
-            self._answer(job, _unknown(job) or self.refusal())
+            self._answer(job, refusals.if_in_doubt(job) or self.refusal())
+        self.live.stop()
 
     # -- the end -----------------------------------------------------------------------------
 
@@ -385,11 +397,3 @@ class Hub:
         if self.state is State.STOPPED:
             return refusals.stopped(self.name, self.failure, self.loss)
         return refusals.closed(self.name, self.state.value)
-
-
-def _unknown(job: Job) -> BaseException | None:
-    """What a claimed write is told whose thread is past the gate before its COMMIT."""
-    if job.worker is None or job.views:
-        return None
-    ticket = job.worker.ticket
-    return refusals.unknown(job) if ticket.committing or ticket.in_doubt else None

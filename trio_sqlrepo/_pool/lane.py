@@ -33,8 +33,8 @@ _REMEMBERED: Final = 100  # replacements
 class Lane:
     """Connections of one kind and the calls that wait for them.
 
-    Loop thread only, save `queue` (threads pop from it), `lease_sequence`, `checkpoint_at` and
-    `urgent` (threads read them).
+    Loop thread only, save `queue` (threads pop from it), `lease_sequence`, `checkpoint_at`,
+    `urgent` and `watched` (threads read them).
     """
 
     def __init__(self, name: str, *, smallest: int, largest: int, reserved: int) -> None:
@@ -49,6 +49,7 @@ class Lane:
         self.queue: deque[Job] = deque()
         self.lease_sequence = NEVER
         self.checkpoint_at = NEVER  # the WAL governor's, for the writer
+        self.watched = False  # `_pool.live`'s, for the writer: commits are to be told
         self.urgent: Job | None = None  # its job in the queue, to be served first
 
         self.workers: list[Worker] = []  # each is in exactly one of the next three

@@ -94,6 +94,14 @@ def unknown(job: Job) -> OutcomeUnknown:
     )
 
 
+def if_in_doubt(job: Job) -> OutcomeUnknown | None:
+    """What a claimed write is told whose thread is past the gate before its COMMIT."""
+    if job.worker is None or job.views:
+        return None
+    ticket = job.worker.ticket
+    return unknown(job) if ticket.committing or ticket.in_doubt else None
+
+
 def given_up(worker: Worker, label: str, seconds: float) -> SqlError:
     """What calls are told that a thread had taken which does not come back."""
     return SqlError(

@@ -204,6 +204,7 @@ class Supervisor:
         worker.signal.close()
         logger.warning("%s of %s, which was given up, has ended", worker.name, self._pool.name)
         self._pool.lane_of(worker).stuck.pop(worker, None)
+        self._pool.live.doubt()  # nobody has heard what it may have committed
 
     # -- services ----------------------------------------------------------------------------
 
@@ -220,7 +221,7 @@ class Supervisor:
         """Run the services until `close`."""
         watches = [
             watch.watch_deadlines, watch.watch_interrupts, watch.watch_ages, health.watch_health,
-            watch_warnings,
+            watch_warnings, self._pool.live.run, self._pool.live.ask,
         ]  # fmt: skip
         if not self._pool.readers.serial:
             watches.append(watch.watch_stalls)
@@ -269,11 +270,13 @@ class Supervisor:
         with trio.CancelScope(shield=True):
             if pool.state is State.OPEN:
                 pool.state = State.DRAINING
+                pool.live.stop()
                 with trio.move_on_after(pool.config.drain_timeout):
                     await pool.wait_quiet()
             if pool.state in {State.DRAINING, State.FAILED}:
                 pool.state = State.CLOSED
                 pool.outage = None
+                pool.live.stop()
             if pool.state is State.FORKED:
                 # The threads live in the parent; here are only the tasks that held them.
                 for scope in self._hosts.values():

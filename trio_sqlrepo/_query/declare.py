@@ -224,13 +224,14 @@ def _body(kind: DeclarationKind, function: F, frame: Any) -> F:
     ]
     if kind is DeclarationKind.TRANSACTION:
         lines.insert(2, f"{refuse}({key}, {args}, {kwargs})")
-    namespace = {key: declaration, refuse: _refuse_one_shot}
+    namespace = {key: declaration, refuse: refuse_one_shot}
     return cast("F", _method(declaration, names, lines, namespace))
 
 
-def _refuse_one_shot(
+def refuse_one_shot(
     declaration: Declaration, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> None:
+    """Refuse arguments that a body which runs again would find used up."""
     for value in (*args, *kwargs.values()):
         if hasattr(type(value), "__next__"):
             raise TypeError(

@@ -16,6 +16,7 @@ from trio_sqlrepo._base.errors import (
     ReadOnlySession,
     SqlError,
 )
+from trio_sqlrepo._base.footprint import EVERYTHING
 from trio_sqlrepo._sqlite import codes
 from trio_sqlrepo._sqlite.gate import Mode
 from trio_sqlrepo._sqlite.transaction import State
@@ -105,6 +106,8 @@ class AdHoc:
         if not findings.inspection.read_only and not findings.vacuums:
             self._expect_writable()
             self.leftovers.suspected = True
+            if (written := self._transaction.written) is not None:
+                written.actions += findings.actions
         cursor = link.connection.cursor()
         cursor.exec_trace = None
         try:
@@ -130,7 +133,10 @@ class AdHoc:
             self.leftovers.before()
             link.cache.park_all()  # nobody counts what the function uses
             connection.cursor_factory = watch
-            if self._transaction.state is not State.WRITING and not link.reads_only:
+            if (written := self._transaction.written) is not None:
+                written.by_function = True
+                connection.exec_trace = written.note
+            elif self._transaction.state is not State.WRITING and not link.reads_only:
                 connection.exec_trace = _forbid_writes
             return function(connection, *args)
         except apsw.Error as error:
@@ -184,6 +190,7 @@ class AdHoc:
                 rows: list[Row] = cursor.execute(sql, bound, can_cache=False).fetchall()
         finally:
             connection.limit(apsw.SQLITE_LIMIT_ATTACHED, 0)
+        self._transaction.committed = EVERYTHING  # rows may have new rowids
         self._transaction.compare_files()
         return rows
 

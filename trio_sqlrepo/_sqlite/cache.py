@@ -21,6 +21,7 @@ import apsw
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from trio_sqlrepo._base.footprint import Footprint
     from trio_sqlrepo._base.job import RowBuilder, Statement
 
 RING = 512  # the most apsw allows
@@ -51,7 +52,8 @@ class Kept:
 
     __slots__ = (
         "build", "by_total", "columns", "connection", "count", "cursor", "epoch", "execute",
-        "last_use", "name", "nulls", "seen", "single", "sql", "statement", "writes",
+        "footprint", "footprint_epoch", "last_use", "name", "nulls", "seen", "single", "sql",
+        "statement", "writes",
     )  # fmt: skip
 
     def __init__(
@@ -77,6 +79,8 @@ class Kept:
         self.by_total = False  # whether total_changes() counts them as well
         self.seen = -1  # the gate's count of calls when the columns were last known to be right
         self.epoch: object = None  # the schema it was compiled for, as far as is known
+        self.footprint: Footprint | None = None  # see `Footprints.of`
+        self.footprint_epoch: object = None  # the schema it is of
         self.cursor: apsw.Cursor
         self.execute: Callable[..., Any]
         self.open()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import apsw
 
-from trio_sqlrepo._base.driver import Interrupted
+from trio_sqlrepo._base.driver import Fetched, Interrupted
 from trio_sqlrepo._base.errors import DeclarationError
 from trio_sqlrepo._sqlite.cache import CHUNK, LONGEST, Kept
 from trio_sqlrepo._sqlite.gate import SCHEMA_CHANGES
@@ -27,7 +28,10 @@ _CHANGES = frozenset({apsw.SQLITE_INSERT, apsw.SQLITE_UPDATE, apsw.SQLITE_DELETE
 class DeclaredStatements:
     """The declared statements of one connection. Used on the connection's thread only."""
 
-    __slots__ = ("_cache", "_connection", "_gate", "_kept", "_link", "_thread", "_transaction")
+    __slots__ = (
+        "_cache", "_connection", "_footprints", "_gate", "_kept", "_link", "_thread",
+        "_transaction",
+    )  # fmt: skip
 
     def __init__(self, link: Link, transaction: Transaction) -> None:
         self._link = link
@@ -35,6 +39,7 @@ class DeclaredStatements:
         self._gate = link.gate
         self._cache = link.cache
         self._transaction = transaction
+        self._footprints = transaction.footprints
         self._thread = threading.get_ident()
         self._kept: dict[Statement, Kept] = {}
 
@@ -73,12 +78,16 @@ class DeclaredStatements:
         """A number that grows whenever SQLite compiles, re-preparations included."""
         return self._gate.calls
 
-    def run(self, statement: Statement, parameters: Parameters) -> Any:
+    def run(self, statement: Statement, parameters: Parameters) -> Any:  # noqa: C901  # a call less
         """Run it to its end; give its built rows (at most two if `single`), or its row count."""
         # The hot path: no call that could be spared, no attribute looked up twice.
         kept = self._kept.get(statement) or self._keep(statement)
-        if kept.writes and self._transaction.state is not State.WRITING:
-            self._transaction.refuse_write(statement.name)
+        if kept.writes:
+            transaction = self._transaction
+            if transaction.state is not State.WRITING:
+                transaction.refuse_write(statement.name)
+            if transaction.written is not None:
+                transaction.written.declared[kept] = None
         cache = self._cache
         uses = cache.uses + 1
         if kept.last_use > uses:  # parked: its cursor puts it into the ring and takes it out again
@@ -108,6 +117,25 @@ class DeclaredStatements:
         # Here and not in the handler, so that apsw's error does not become its context.
         raise failure
 
+    def fetch(self, statement: Statement, parameters: Parameters) -> Fetched:
+        """Run a read to its end; give its rows as they are (at most two if `single`)."""
+        kept = self._kept.get(statement) or self._keep(statement)
+        self._cache.use(kept)
+        try:
+            cursor = kept.execute(kept.sql, parameters)
+            if kept.seen != self._gate.calls:
+                self._verify(kept)
+            rows = list(islice(cursor, 2 if kept.single else None))
+            if kept.single and len(rows) > 1:
+                kept.reset()
+            footprint = self._footprints.of(kept)
+            assert kept.build is not None, "what reads has columns"
+        except BaseException as error:  # noqa: BLE001  # as above
+            failure = self._failed(kept, error)
+        else:
+            return Fetched(kept.columns, rows, kept.build, footprint)
+        raise failure
+
     def run_many(self, statement: Statement, batch: Sequence[Parameters]) -> Any:
         """Run it once for each element; give all built rows in order, or the sum of row counts."""
         if statement.counts_by_total:
@@ -127,8 +155,11 @@ class DeclaredStatements:
     def _insert_many(self, statement: Statement, batch: Sequence[Parameters]) -> int:
         """Insert with executemany: a quarter of the time, where the total tells the rows."""
         kept = self._kept.get(statement) or self._keep(statement)
-        if self._transaction.state is not State.WRITING:
-            self._transaction.refuse_write(statement.name)
+        transaction = self._transaction
+        if transaction.state is not State.WRITING:
+            transaction.refuse_write(statement.name)
+        if transaction.written is not None:
+            transaction.written.declared[kept] = None
         before = self._connection.total_changes()
         count = 0
         try:

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from trio_sqlrepo._base.driver import Checkpoint, Verdict
+    from trio_sqlrepo._base.footprint import Footprint
     from trio_sqlrepo._base.inspection import Inspection, NoTable, Table
     from trio_sqlrepo._base.job import Row, SqlValue
+    from trio_sqlrepo._sqlite.cache import Kept
     from trio_sqlrepo._sqlite.identity import FileIdentity
     from trio_sqlrepo._sqlite.link import Link
     from trio_sqlrepo._sqlite.settings import Settings
@@ -48,8 +50,8 @@ class SqliteDriver(DeclaredStatements):
     """
 
     __slots__ = (
-        "__weakref__", "_adhoc", "_closed", "_gauge", "_identity", "_inspector", "_leftovers",
-        "_lock", "_scripts", "_settings", "path",
+        "__weakref__", "_adhoc", "_closed", "_data_version", "_gauge", "_identity", "_inspector",
+        "_leftovers", "_lock", "_scripts", "_settings", "path",
     )  # fmt: skip
 
     def __init__(
@@ -67,6 +69,7 @@ class SqliteDriver(DeclaredStatements):
         self._adhoc = AdHoc(link, self._inspector, transaction, self._leftovers)
         # Between `abort` and `close`: SQLite forbids to interrupt a connection being closed.
         self._lock = threading.Lock()
+        self._data_version: Kept | None = None  # compiled when it is needed first
         self._closed = False  # under `_lock`
 
     def __repr__(self) -> str:
@@ -81,6 +84,15 @@ class SqliteDriver(DeclaredStatements):
     @give_up.setter
     def give_up(self, ask: Callable[[], bool]) -> None:
         self._link.busy.give_up = ask
+
+    @property
+    def watching(self) -> Callable[[], bool]:
+        """Asked when a write transaction begins: whether to note what it writes."""
+        return self._transaction.watching
+
+    @watching.setter
+    def watching(self, ask: Callable[[], bool]) -> None:
+        self._transaction.watching = ask
 
     @property
     def in_transaction(self) -> bool:
@@ -150,6 +162,14 @@ class SqliteDriver(DeclaredStatements):
         """Call `function(connection, *args)` with the raw connection."""
         return self._adhoc.apply(function, args)
 
+    def read_by(self, sql: str) -> Footprint:
+        """What `sql` (one statement that reads) reads."""
+        try:
+            return self._footprints.read_by(sql)
+        except apsw.Error as error:
+            failure = self._link.converted(error, sql=sql)
+        raise failure
+
     # -- schema --------------------------------------------------------------------------------
 
     def inspect(self, sql: str) -> Inspection:
@@ -195,6 +215,12 @@ class SqliteDriver(DeclaredStatements):
     def commit(self) -> None:
         """COMMIT, then compare the file's identity."""
         self._transaction.commit()
+
+    def take_changes(self) -> Footprint | None:
+        """What was committed last, or more; None if that was taken already."""
+        transaction = self._transaction
+        changes, transaction.committed = transaction.committed, None
+        return changes
 
     def rollback(self) -> None:
         """ROLLBACK if a transaction is open. Never raises; see `is_clean`."""
@@ -279,6 +305,18 @@ class SqliteDriver(DeclaredStatements):
     def checkpoint(self, *, truncate: bool, patience: float) -> Checkpoint:
         """Move what is in the WAL into the file; `truncate` it, waiting so many seconds for it."""
         return wal.checkpoint(self._link, truncate=truncate, patience=patience)
+
+    def data_version(self) -> int:
+        """A number that moves when another connection commits, and not by this one's commits."""
+        if self._data_version is None:
+            self._data_version = self._link.control("PRAGMA data_version")
+        try:
+            (row,) = self._link.ask(self._data_version)
+        except apsw.Error as error:
+            failure = self._link.converted(error)
+        else:
+            return int(row[0])  # type: ignore[arg-type]  # SQLite gives a number
+        raise failure
 
     def optimize(self) -> None:
         """Renew the planner's statistics, unless another process holds the write lock."""

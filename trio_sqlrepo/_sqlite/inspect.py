@@ -41,6 +41,7 @@ class Findings:
     vacuums: bool = False
     pragma: str | None = None  # the name, if it is a PRAGMA
     temporary: bool = False  # whether it makes something that only this connection has
+    actions: Sequence[Action] = ()  # what the compiler asked about
 
 
 @attrs.frozen
@@ -128,7 +129,7 @@ class Inspector:
             action in SCHEMA_CHANGES and database == "temp"
             for action, _, _, database, _ in compiled.actions
         )
-        return Findings(inspection, vacuums, pragma, temporary)
+        return Findings(inspection, vacuums, pragma, temporary, compiled.actions)
 
     # -- compiling -----------------------------------------------------------------------------
 

@@ -9,14 +9,20 @@ autocommit.
 from __future__ import annotations
 
 import enum
+from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn, final
 
 import apsw
 
 from trio_sqlrepo._base.errors import InternalError, ReadOnlySession, TransactionAborted
+from trio_sqlrepo._base.footprint import EVERYTHING
 from trio_sqlrepo._sqlite import codes
+from trio_sqlrepo._sqlite.footprint import Footprints, Written
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trio_sqlrepo._base.footprint import Footprint
     from trio_sqlrepo._sqlite.cache import Kept
     from trio_sqlrepo._sqlite.identity import FileIdentity
     from trio_sqlrepo._sqlite.link import Link
@@ -68,13 +74,18 @@ _NEXT = {
 }
 
 
+def _nobody() -> bool:
+    return False
+
+
 @final
 class Transaction:
     """The transaction of one connection. Used on the connection's thread only."""
 
     __slots__ = (
         "_begin", "_begin_immediate", "_commit", "_identity", "_link", "_page", "_release",
-        "_rollback", "_rollback_to", "_savepoint", "_schema_changes", "depth", "state",
+        "_rollback", "_rollback_to", "_savepoint", "_schema_changes", "committed",
+        "depth", "footprints", "state", "watching", "written",
     )  # fmt: skip
 
     def __init__(self, link: Link, identity: FileIdentity | None) -> None:
@@ -83,6 +94,10 @@ class Transaction:
         self.state = State.NONE
         self.depth = 0  # savepoints open
         self._schema_changes = 0  # the gate's count when it began
+        self.watching: Callable[[], bool] = _nobody
+        self.footprints = Footprints(link)
+        self.written: Written | None = None  # of the open one, if it must be noted
+        self.committed: Footprint | None = None  # what the last one wrote, until it is taken
         self._begin = link.control("BEGIN")
         self._begin_immediate = link.control("BEGIN IMMEDIATE")
         self._commit = link.control("COMMIT")
@@ -118,6 +133,9 @@ class Transaction:
             raise InternalError("A read connection was asked to begin a write transaction.")
         self._run(self._begin_immediate)
         self._move(Event.BEGUN_WRITE)
+        if self.watching():
+            with suppress(apsw.Error):  # interrupted: then it may have written everything
+                self.written = Written(self._link.epoch())
 
     def commit(self) -> None:
         """COMMIT it; of a write, compare the file's identity before this returns."""
@@ -133,6 +151,8 @@ class Transaction:
         if not wrote and self._link.connection.txn_state() == apsw.SQLITE_TXN_WRITE:
             self.rollback()
             raise ReadOnlySession("A snapshot was written to; what was written is undone.")
+        # Before it ends: after that another process may change the schema.
+        written = self._sum_up() if wrote else None
         try:
             self._link.own(self._commit)
         except apsw.Error as error:
@@ -141,6 +161,7 @@ class Transaction:
             self._move(Event.COMMITTED)
             self.depth = 0
             if wrote:
+                self.committed = written
                 self.compare_files()
             return
         raise failure
@@ -190,12 +211,16 @@ class Transaction:
             self._expect(*_OPEN)
         self._run(self._savepoint)
         self.depth += 1
+        if self.written is not None:
+            self.written.mark()
 
     def release(self) -> None:
         """Keep what the innermost one holds, and end it."""
         self._expect_savepoint()
         self._insist(self._release)
         self.depth -= 1
+        if self.written is not None:
+            self.written.keep()
 
     def undo(self) -> None:
         """Undo what the innermost one holds, and end it; nothing if all has vanished."""
@@ -207,6 +232,8 @@ class Transaction:
         self._upset_if_schema_changed()
         self._insist(self._release)
         self.depth -= 1
+        if self.written is not None:
+            self.written.undo()
 
     # -- what a statement may do ---------------------------------------------------------------
 
@@ -241,8 +268,22 @@ class Transaction:
         if following is None:
             raise InternalError(f"A transaction in the state {self.state} can't be {event}.")
         self.state = following
+        self.written = None
         if following in _OPEN:
             self._schema_changes = self._link.gate.schema_changes
+
+    def _sum_up(self) -> Footprint:
+        """What the open write transaction has written, or more."""
+        written = self.written
+        if written is None:
+            return EVERYTHING
+        try:
+            # What has run may mean something else in another schema.
+            if self._link.epoch() != written.epoch:
+                return EVERYTHING
+            return self.footprints.summed_up(written)
+        except apsw.Error:  # it no longer compiles
+            return EVERYTHING
 
     def _upset_if_schema_changed(self) -> None:
         """Note that undoing a change of the schema makes statements stale, as making it does."""

@@ -168,8 +168,14 @@ class Writer(Worker):
         if not self.ticket.may_commit():
             raise Stopped
         self._driver.commit()
+        self._note_changes()
         self.tally.commits += 1
         self.tally.writes += 1
+
+    def _note_changes(self) -> None:
+        """After a COMMIT: have it told, if anybody watches by now."""
+        if self.inbox.watched and (changes := self._driver.take_changes()) is not None:
+            self._changes = changes if self._changes is None else self._changes | changes
 
     # -- alone -----------------------------------------------------------------------------
 
@@ -193,6 +199,7 @@ class Writer(Worker):
         if alone:
             if self._take_next(job):
                 self._run(job)
+                self._note_changes()
                 self._finish(job)
             return
         if not self._begin():
@@ -217,6 +224,7 @@ class Writer(Worker):
             except BaseException as error:  # noqa: BLE001  # the call's
                 job.error = error
             else:
+                self._note_changes()
                 self.tally.commits += 1
                 self.tally.writes += 1
         if job.error is not None:
@@ -353,6 +361,7 @@ class Writer(Worker):
                     job.value = None
                     job.error = own(error)
             return True
+        self._note_changes()
         self.tally.commits += 1
         self.tally.writes += sum(job.error is None for job in members)
         return True

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from trio_sqlrepo._base.driver import Driver, Interrupted, Verdict
 from trio_sqlrepo._base.errors import SqlError, SqlRepoError, TransactionAborted
+from trio_sqlrepo._base.footprint import Footprint
 from trio_sqlrepo._base.job import Job, Kind, Stopped
 from trio_sqlrepo._worker.hands import Hands
 from trio_sqlrepo._worker.record import Tally
@@ -69,6 +70,7 @@ class Message(NamedTuple):
     event: Event
     wakes: int  # RESTING: how many wake-ups the thread has seen
     error: BaseException | None = None  # why the connection must be replaced, or its thread ended
+    changes: Footprint | None = None  # committed since the last one, if anybody watches
 
 
 class Inbox(Protocol):
@@ -82,6 +84,7 @@ class Inbox(Protocol):
     checkpoint_at: int
     # One of the queue that the writer serves before all others.
     urgent: Job | None
+    watched: bool  # whether commits are to be told (see `_pool.live`)
 
 
 class Worker:
@@ -110,6 +113,7 @@ class Worker:
         self._wakes_seen = 0  # worker thread
         self._finished: list[Job] = []  # worker thread: results in hand
         self._flushed = 0.0  # worker thread: when the last message went, by the clock
+        self._changes: Footprint | None = None  # worker thread: committed, to be told
         self._retire: BaseException | None = None  # worker thread: why the connection must go
 
         # Loop thread only, kept here for the lane and the supervisor.
@@ -162,6 +166,7 @@ class Worker:
         try:
             driver = self._open_driver(self)
             driver.give_up = self._give_up
+            driver.watching = lambda: self.inbox.watched
             self.hands = Hands(driver, self.ticket, self.tally, self.clock)
             self._send(Event.OPENED)
             # A lease in the mailbox was handed over before the worker was told to leave.
@@ -186,7 +191,8 @@ class Worker:
 
     def _send(self, event: Event) -> None:
         self._flushed = self.clock()
-        self._post(Message(self, self._take_finished(), event, self._wakes_seen, self._retire))
+        jobs, changes, self._changes = self._take_finished(), self._changes, None
+        self._post(Message(self, jobs, event, self._wakes_seen, self._retire, changes))
         self.ticket.committing = False  # whatever was committed has been told
 
     def _take_finished(self) -> list[Job]:

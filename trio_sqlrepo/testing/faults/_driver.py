@@ -15,6 +15,7 @@ from trio_sqlrepo.testing.faults import _sqlite
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from trio_sqlrepo._base.driver import Fetched
     from trio_sqlrepo._base.job import Parameters, Row, SqlValue, Statement
     from trio_sqlrepo._sqlite import SqliteDriver
 
@@ -92,6 +93,14 @@ class WatchedDriver:
     def give_up(self, ask: Callable[[], bool]) -> None:
         self.real.give_up = self.between_looks(ask)
 
+    @property
+    def watching(self) -> Callable[[], bool]:
+        return self.real.watching
+
+    @watching.setter
+    def watching(self, ask: Callable[[], bool]) -> None:
+        self.real.watching = ask
+
     def verdict(self, error: BaseException) -> Verdict:
         """What the real one says; or the end of the thread, which nothing catches here."""
         if self.doom is not None:
@@ -107,6 +116,10 @@ class WatchedDriver:
     def run(self, statement: Statement, parameters: Parameters) -> Any:
         call = Call("run", self.lane, statement.name, statement.writes, "run")
         return self._watched(call, self.real.run, statement, parameters)
+
+    def fetch(self, statement: Statement, parameters: Parameters) -> Fetched:
+        call = Call("run", self.lane, statement.name, statement.writes, "fetch")
+        return self._watched(call, self.real.fetch, statement, parameters)
 
     def run_many(self, statement: Statement, batch: Sequence[Parameters]) -> Any:
         call = Call("run", self.lane, statement.name, statement.writes, "run_many")
