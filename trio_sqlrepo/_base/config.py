@@ -108,6 +108,7 @@ class PoolConfig:
             idle for the whole window. 0: never.
         warning_error_share: warn when more of the window's operations than this share have failed.
             1: never.
+        warning_stream_age: warn when a row stream has been open for longer. math.inf: never.
     """
 
     min_readers: int = attrs.field(default=1, validator=_whole(0, "connections"))
@@ -125,6 +126,7 @@ class PoolConfig:
     warning_window: float = attrs.field(default=60.0, validator=_some_seconds)
     warning_idle_share: float = attrs.field(default=0.2, validator=_share)
     warning_error_share: float = attrs.field(default=0.01, validator=_share)
+    warning_stream_age: float = attrs.field(default=60.0, validator=_seconds)
 
     def __attrs_post_init__(self) -> None:
         """Refuse numbers that are right alone and wrong together."""

@@ -17,6 +17,7 @@ from trio.lowlevel import enable_ki_protection, reschedule
 
 from trio_sqlrepo._base.job import Job, Kind, Stopped
 from trio_sqlrepo._pool import refusals
+from trio_sqlrepo._pool.ahead import Ahead, Holding
 from trio_sqlrepo._pool.alarm import Alarm
 from trio_sqlrepo._pool.state import Outage, State
 from trio_sqlrepo._pool.wal import WalState
@@ -73,6 +74,7 @@ class Hub:
         self.interrupting: set[Job] = set()  # cancelled after their claim, not answered
         self.sequence = 0  # of the newest job
         self.statements: Sequence[Statement] = ()  # set by the database
+        self.streams: set[Holding] = set()  # open now
         self.observer = Observer(self)
         self._outbox: deque[Message] = deque()  # threads append, the loop pops
         self._signal = Signal(blocking=False)
@@ -347,7 +349,9 @@ class Hub:
         self.outstanding.discard(job)
         if self.interrupting:
             self.interrupting.discard(job)
-        if job.lone:
+        if task.__class__ is Ahead:
+            task.answer(error)
+        elif job.lone:
             job.error = error
             if not self._lone_hears:
                 self._lone_signal.set()

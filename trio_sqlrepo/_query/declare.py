@@ -48,6 +48,11 @@ class Declaration:
     problems: tuple[str, ...] = ()
 
     @property
+    def is_stream(self) -> bool:
+        """Whether it is written as one: a query that is a plain `def`."""
+        return self.kind is DeclarationKind.QUERY and not inspect.iscoroutinefunction(self.stub)
+
+    @property
     def parameters(self) -> tuple[str, ...]:
         """What a caller can give, without self, in the order of the signature."""
         names = _Names.of(self.stub)
@@ -59,7 +64,8 @@ def query(sql: LiteralString) -> Callable[[F], F]:
 
     Parameters of the SQL are written `:name` and are supplied by parameters of that name, or by
     the fields of a parameter that is an attrs class, a dataclass or a NamedTuple (or by an
-    iterable of these, a batch). The return annotation says how rows are mapped.
+    iterable of these, a batch). The return annotation says how rows are mapped. The stub is an
+    `async def`; that of a `RowStream` is a plain `def`.
 
     Raises:
         DeclarationError: there is nothing to declare: no SQL, or no function. All else that is
@@ -76,10 +82,12 @@ def query(sql: LiteralString) -> Callable[[F], F]:
         plan = names.unused("plan")
         key = names.unused("_declaration")
         arguments = ", ".join(declaration.parameters)
-        lines = [
-            f"{plan} = {names.self}._plans[{key}]",
-            f"return await {names.self}._call({plan}, {plan}.bind({arguments}))",
-        ]
+        bound = f"({plan}, {plan}.bind({arguments}))"
+        if declaration.is_stream:
+            call = f"{names.self}._session._stream{bound}"
+        else:
+            call = f"await {names.self}._call{bound}"
+        lines = [f"{plan} = {names.self}._plans[{key}]", f"return {call}"]
         return cast("F", _method(declaration, names, lines, {key: declaration}))
 
     return declare
@@ -169,7 +177,7 @@ def _problems(kind: DeclarationKind, function: FunctionType) -> list[str]:
     found = []
     if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
         found.append(f"a @{kind.value} method can't yield; return what it finds")
-    elif not inspect.iscoroutinefunction(function):
+    elif kind is not DeclarationKind.QUERY and not inspect.iscoroutinefunction(function):
         found.append(f"a @{kind.value} method must be `async def`")
     names = _Names.of(function)
     if not names.positional:
@@ -223,7 +231,8 @@ def _method(
     stub = declaration.stub
     # A lambda's or a renamed function's name is no identifier.
     name = stub.__name__ if stub.__name__.isidentifier() else "method"
-    lines = [f"async def {name}({names.signature}):", *(f"    {line}" for line in body)]
+    define = "def" if declaration.is_stream else "async def"
+    lines = [f"{define} {name}({names.signature}):", *(f"    {line}" for line in body)]
     method = make_function(name, lines, declaration.qualname, namespace)
     # The source says `=...`: a default's text is not at hand, and it must be the same object.
     method.__defaults__ = stub.__defaults__

@@ -15,6 +15,7 @@ from trio_sqlrepo.testing.faults import _sqlite
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from trio_sqlrepo._base.driver import OpenRows
     from trio_sqlrepo._base.job import Parameters, Row, SqlValue, Statement
     from trio_sqlrepo._sqlite import SqliteDriver
 
@@ -111,6 +112,11 @@ class WatchedDriver:
     def run_many(self, statement: Statement, batch: Sequence[Parameters]) -> Any:
         call = Call("run", self.lane, statement.name, statement.writes, "run_many")
         return self._watched(call, self.real.run_many, statement, batch)
+
+    def stream(self, statement: Statement, parameters: Parameters) -> OpenRows:
+        call = Call("run", self.lane, statement.name, statement.writes, "stream")
+        opened: OpenRows = self._watched(call, self.real.stream, statement, parameters)
+        return opened
 
     def execute(
         self, sql: str, parameters: Sequence[SqlValue] | Mapping[str, SqlValue] = ()
