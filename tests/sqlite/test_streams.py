@@ -79,17 +79,15 @@ def test_a_fetch_ends_when_its_rows_weigh_enough(view: SqliteDriver) -> None:
 def test_a_slice_that_took_long_is_weighed_row_by_row(
     view: SqliteDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One row of it is small and would have stood for all."""
+    """Of each slice one row is small: the one that stands for the others of a quick one."""
     sizes = reads(
-        f"{_COUNT} SELECT zeroblob(iif(n % 16, 10000, 1)) FROM c", "blob",
+        f"{_COUNT} SELECT zeroblob(iif((n + 15) % 17, 10000, 1)) FROM c", "blob",
         parameters=1, name="T.sizes",
     )  # fmt: skip
     monkeypatch.setattr(streams, "_QUICK", 1e9)
-    rows = view.stream(sizes, (1000,))
-    sampled = len(rows.fetch(ANY, 100_000, ANY))
+    assert len(view.stream(sizes, (1000,)).fetch(ANY, 100_000, ANY)) >= 15 * streams._SLICE
     monkeypatch.setattr(streams, "_QUICK", -1.0)
-    assert len(rows.fetch(ANY, 100_000, ANY)) == streams._SLICE
-    assert sampled == streams._SLICE  # its row was a big one; see the module for the other case
+    assert len(view.stream(sizes, (1000,)).fetch(ANY, 100_000, ANY)) == streams._SLICE
 
 
 def test_a_fetch_ends_when_it_took_long_enough(view: SqliteDriver) -> None:
@@ -153,8 +151,7 @@ def test_columns_are_checked_again_after_a_change_of_the_schema(
     assert rows.fetch(1, ANY, ANY) == [{"id": 1, "name": "lobby", "floor": 3}]
     # Now its transaction has the schema too, and keeps it.
     with write(writer):
-        writer.run_script("ALTER TABLE room DROP COLUMN name_" if False else
-                          "ALTER TABLE room RENAME COLUMN name TO title")  # fmt: skip
+        writer.run_script("ALTER TABLE room RENAME COLUMN name TO title")
     assert all_of(rows) == [{"id": 2, "name": "attic", "floor": 3}]
     again = reader.stream(ROOMS, ())
     assert [row["name"] for row in all_of(again)] == ["lobby", "attic"]
@@ -318,7 +315,6 @@ def test_when_none_is_open_any_more_an_abort_interrupts_again(opened: Opener) ->
 
     config = SQLiteConfig(functions={"begin_": SqlFunction(call=begin, arguments=0)})
     driver = opened(Role.WRITER, config)
-    endless = reads(f"{_COUNT} SELECT count(*), begin_() FROM c", "n", "b", parameters=1)
     driver.begin_read()
     all_of(driver.stream(NUMBERS, (3,)))
 
@@ -334,5 +330,4 @@ def test_when_none_is_open_any_more_an_abort_interrupts_again(opened: Opener) ->
     with pytest.raises(Interrupted):
         driver.run(slow, ())
     thread.join()
-    assert endless.columns
     assert_reset(driver)

@@ -64,7 +64,7 @@ class Pace:
             self.most = grown if took * grown <= AIM * self._rows else self._fitting(took)
 
     def _fitting(self, took: float) -> int:
-        return max(int(AIM * self._rows / took), 1)
+        return max(round(AIM * self._rows / took), 1)
 
 
 class LoopFeed:

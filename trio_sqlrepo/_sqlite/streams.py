@@ -91,7 +91,7 @@ class OpenRows:
             if now - before > _QUICK:
                 size -= sum(map(getsizeof, chain.from_iterable(rows)))
             else:
-                size -= wanted * sum(map(getsizeof, rows[most % wanted]))
+                size -= wanted * sum(map(getsizeof, rows[len(chunk) // _SLICE % wanted]))
             if size <= 0 or now >= until:
                 return
 

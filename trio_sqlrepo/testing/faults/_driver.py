@@ -115,8 +115,8 @@ class WatchedDriver:
 
     def stream(self, statement: Statement, parameters: Parameters) -> OpenRows:
         call = Call("run", self.lane, statement.name, statement.writes, "stream")
-        opened: OpenRows = self._watched(call, self.real.stream, statement, parameters)
-        return opened
+        rows: OpenRows = self._watched(call, self.real.stream, statement, parameters)
+        return _WatchedRows(rows, lambda *args: self._watched(call, rows.fetch, *args))
 
     def execute(
         self, sql: str, parameters: Sequence[SqlValue] | Mapping[str, SqlValue] = ()
@@ -189,6 +189,22 @@ class WatchedDriver:
     def _stop_if_interrupted(self, call: Call) -> None:
         if self.interrupted and call.at in _STATEMENTS:
             raise _sqlite.interruption(self.real, **call.subject, writes=call.writes)
+
+
+@final
+class _WatchedRows:
+    """Conforms to `OpenRows`: each fetch is a call like the one that opened it."""
+
+    def __init__(self, real: OpenRows, fetch: Callable[[int, int, float], list[Any]]) -> None:
+        self._real = real
+        self.fetch = fetch
+
+    @property
+    def has_more(self) -> bool:
+        return self._real.has_more
+
+    def close(self) -> None:
+        self._real.close()
 
 
 def _as_it_is(ask: Callable[[], bool]) -> Callable[[], bool]:
