@@ -16,6 +16,7 @@ NAMES = (
     "durable_inserts",
     "open_load",
     "beside_a_scan",
+    "row_stream",
 )
 
 

@@ -1,4 +1,4 @@
-"""What ends a row stream in the middle: the disk, damage, a connection that dies, a stuck thread."""
+"""What ends a row stream in the middle: the disk, damage, a dead connection, a stuck thread."""
 
 from __future__ import annotations
 

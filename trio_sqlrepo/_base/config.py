@@ -93,7 +93,8 @@ class PoolConfig:
         min_readers: readers opened at the start and kept.
         max_readers: readers opened on demand, at most. 0: reads share the writer's connection.
         max_writers: write connections; they share one write turn, further ones are spares.
-        reserved_readers: readers that snapshots may not take while `max_readers` is above 1.
+        reserved_readers: readers that snapshots and streams may not take while `max_readers` is
+            above 1.
         connection_timeout: longest wait for a connection, then `PoolTimeout`.
         max_waiting: most calls waiting per lane, then `PoolOverloaded` at once.
         max_idle: an idle reader beyond `min_readers` is closed after this long.
