@@ -96,10 +96,6 @@ class LoopFeed:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.label}, {self._ahead or 'nothing under way'}>"
 
-    async def open(self) -> None:
-        """Get hold of a connection and send for the first chunk."""
-        raise NotImplementedError
-
     def _start(self) -> None:
         self._holding = Holding(self.label, current_task().name, self._pool.now())
         self._pool.streams.add(self._holding)
@@ -162,7 +158,8 @@ class LoopFeed:
                 await self._give_back(self._lease)
 
     async def _give_back(self, lease: Lease) -> None:
-        raise NotImplementedError
+        job = Job(Kind.ADHOC, self.label, writes=False, work=self._stream.close)
+        await lease.run(job, shielded=True)
 
 
 @final
@@ -201,10 +198,6 @@ class LentFeed(LoopFeed):
             raise self._pool.explain_outside(self.label)
         await checkpoint()
         self._start()
-
-    async def _give_back(self, lease: Lease) -> None:
-        job = Job(Kind.ADHOC, self.label, writes=False, work=self._stream.close)
-        await lease.run(job, shielded=True)
 
 
 @final
