@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from benchmarks.contenders import Client
     from benchmarks.contenders.bare import Bare
     from benchmarks.loops import Loop
+    from trio_sqlrepo import Database
 
 # Reads every message `times` times.
 _EXPORT: Final = (
@@ -55,17 +56,18 @@ class Exports(Repository):
 
 
 class Ours:
-    def __init__(self, exports: Exports) -> None:
-        self.export = exports.export
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.export = Exports(database).export
 
     async def settings(self) -> Mapping[str, object]:
-        return {}
+        return await self._database.write(_settings)
 
 
 @asynccontextmanager
 async def open_client(path: Path) -> AsyncIterator[Ours]:
     async with open_database(path, repositories=[Exports]) as database:
-        yield Ours(Exports(database))
+        yield Ours(database)
 
 
 async def run(client: Client, loop: Loop, size: Size) -> Metrics:
@@ -111,12 +113,17 @@ class BareExports:
         return count, first
 
     def settings(self) -> Mapping[str, object]:
-        return {}
+        return _settings(self._connection)
+
+
+def _settings(connection: Any) -> Mapping[str, object]:
+    return {name: connection.pragma(name) for name in ("journal_mode", "synchronous")}
 
 
 @contextmanager
 def open_bare(path: Path) -> Iterator[BareExports]:
     connection = apsw.Connection(str(path))
+    connection.pragma("synchronous", "full")
     try:
         yield BareExports(connection)
     finally:

@@ -55,6 +55,13 @@ def test_an_error_is_counted(hands: Hands) -> None:
     assert (record.calls, record.errors, record.rows) == (1, 1, 1)
 
 
+def test_an_interrupt_is_no_error(hands: Hands) -> None:
+    export = stream(Act(raises=Interrupted("interrupted")))
+    with pytest.raises(Interrupted):
+        export.fetch(10, hands)
+    assert hands.tally.statements[0].errors == 0
+
+
 def test_a_cancelled_job_does_not_even_begin(hands: Hands, driver: FakeDriver) -> None:
     job = Job(Kind.ADHOC, "export", writes=False)
     hands.ticket.begin(job)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, final
 
+from trio_sqlrepo._base.driver import Interrupted
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -65,6 +67,8 @@ class Stream:
         started = hands.clock()
         try:
             yield record
+        except Interrupted:  # whoever cancelled it knows
+            raise
         except BaseException:
             record.errors += 1
             raise
