@@ -450,6 +450,30 @@ async def test_leaving_early_leaves_the_transaction_open(db: Database, ticker: T
     await assert_given_back(db)
 
 
+@pytest.mark.parametrize("kind", ["snapshot", "transaction"])
+async def test_leaving_early_resets_the_statement(kind: str, db: Database) -> None:
+    block: Any = db.snapshot() if kind == "snapshot" else db.transaction()
+    async with block as session:
+        driver: Any = session._lease._worker.driver
+        async with Numbers(session).all() as rows:
+            await anext(rows)
+            await until(lambda: not db._pool.outstanding)
+            assert len(driver._streams) == 1
+        assert len(driver._streams) == 0
+        assert await Numbers(session).count() == ROWS
+
+
+async def test_entering_is_a_checkpoint(db: Database) -> None:
+    async with db.snapshot() as snap:
+        for session in (db, snap):
+            with trio.CancelScope() as scope:
+                scope.cancel()
+                async with Numbers(session).all():
+                    raise Oops
+            assert scope.cancelled_caught
+    await assert_given_back(db)
+
+
 async def test_cancelling_another_call_does_not_end_it(db: Database, ticker: Ticker) -> None:
     """Guarantee 6: an interrupt would hit whatever is half-way on the connection."""
 

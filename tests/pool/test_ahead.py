@@ -52,6 +52,7 @@ async def test_a_wait_that_is_cancelled_leaves_the_job_as_it_was() -> None:
         assert scope.cancelled_caught
         assert not crew.pool.interrupting
         halt.go.set()
+        await until(lambda: ahead.is_answered)  # nobody is woken who does not wait
         await ahead.wait()
         assert ahead.result() == 7
 

@@ -246,10 +246,11 @@ def test_in_a_write_transaction_it_sees_what_was_written(writer: SqliteDriver) -
 
 
 def test_a_commit_resets_it_first(writer: SqliteDriver) -> None:
-    with write(writer):
-        rows = writer.stream(ROOMS, ())
-        rows.fetch(1, ANY, ANY)
-        assert repr(writer._streams) == "<Streams, 1 open>"
+    writer.begin_write()
+    rows = writer.stream(ROOMS, ())
+    rows.fetch(1, ANY, ANY)
+    assert repr(writer._streams) == "<Streams, 1 open>"
+    writer.commit()
     assert repr(rows) == "<OpenRows of T.rooms, ended>"
     assert writer._connection.txn_state() == apsw.SQLITE_TXN_NONE
     assert rows.fetch(1, ANY, ANY) == []

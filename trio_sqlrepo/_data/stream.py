@@ -192,8 +192,6 @@ class LentFeed(LoopFeed):
     @enable_ki_protection
     async def open(self) -> None:
         """Have the query started in its turn, behind what was called before."""
-        if self._lease.state is not LeaseState.OPEN:
-            raise self._lease.ended(self.label)
         if not in_trio_task():
             raise self._pool.explain_outside(self.label)
         await checkpoint()
@@ -204,7 +202,7 @@ class LentFeed(LoopFeed):
 class BodyFeed:
     """A stream in a body: rows are stepped as they are taken. Worker thread only."""
 
-    __slots__ = ("_do", "_ended", "_hands", "_has_more", "_stream", "label")
+    __slots__ = ("_do", "_ended", "_hands", "_stream", "label")
 
     def __init__(
         self,
@@ -217,7 +215,6 @@ class BodyFeed:
         self._hands = hands
         self._do = do  # runs a step of the body, unless it may not go on
         self._stream = Stream(statement, parameters)
-        self._has_more = True
         self._ended = False
 
     def __repr__(self) -> str:
@@ -231,11 +228,7 @@ class BodyFeed:
         """Step a few rows."""
         if self._ended:
             raise ended(self.label)
-        if not self._has_more:
-            return []
-        self._has_more = False
         chunk: Chunk = self._do(self._stream.fetch, _IN_A_BODY, self._hands)
-        self._has_more = chunk.has_more
         return chunk.rows
 
     async def close(self) -> None:
