@@ -27,8 +27,8 @@ class Consumer:
 
 
 def test_a_quick_consumer_soon_gets_the_longest() -> None:
-    assert Consumer().work(0.0, 6) == [64, 256, 1024, 4096, 4096, 4096]
-    assert Consumer().work(AIM / MOST_ROWS / 2, 6) == [64, 256, 1024, 4096, 4096, 4096]
+    assert Consumer().work(0.0, 4) == [64, 256, 256, 256]
+    assert Consumer().work(AIM / MOST_ROWS / 2, 4) == [64, 256, 256, 256]
 
 
 def test_a_slow_one_gets_what_it_works_on_in_the_time_aimed_at() -> None:
@@ -39,8 +39,8 @@ def test_a_slow_one_gets_what_it_works_on_in_the_time_aimed_at() -> None:
 
 def test_it_follows_a_change() -> None:
     consumer = Consumer()
-    assert consumer.work(0.0, 4)[-1] == 4096
-    assert consumer.work(AIM / 8, 3) == [4096, 8, 8]
+    assert consumer.work(0.0, 4)[-1] == 256
+    assert consumer.work(AIM / 8, 3) == [256, 8, 8]
     assert consumer.work(0.0, 3) == [8, 32, 128]
 
 
