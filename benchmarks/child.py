@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from benchmarks.contenders import Contender
     from benchmarks.workload import Workload
 
+PACKAGES = (
+    "trio-sqlrepo", "trio", "apsw", "aiosqlite", "aiosqlitepool", "sqlite-anyio", "anyio-sqlite",
+    "anyio", "sqlalchemy",
+)  # fmt: skip
+
 Answer = tuple[Metrics, "Mapping[str, object]"]  # and the settings read back
 
 
@@ -61,6 +66,11 @@ def measure_client(workload: Workload, contender: Contender, path: Path, size: S
     loop = contender.event_loop()
 
     async def run() -> Answer:
+        if workload.run_file is not None:
+            metrics = await workload.run_file(contender, path, loop, size)
+            async with contender.open(path) as client:
+                return metrics, await client.settings()
+        assert workload.run is not None, "a workload runs on a client or on a file"
         async with contender.open(path) as client:
             metrics = await workload.run(client, loop, size)
             return metrics, await client.settings()
@@ -78,12 +88,12 @@ def measure_bare(workload: Workload, contender: Contender, path: Path, size: Siz
 def versions() -> dict[str, str]:
     """What is at work in this process."""
     found = {"python": platform.python_version()}
-    for name in ("trio", "apsw", "aiosqlite"):
-        if name in sys.modules:
-            found[name] = version(name)
+    for package in PACKAGES:
+        if package.replace("-", "_") in sys.modules:
+            found[package] = version(package)
     if "apsw" in sys.modules:
         found["SQLite of apsw"] = sys.modules["apsw"].sqlite_lib_version()
-    if "aiosqlite" in sys.modules:
+    if "sqlite3" in sys.modules:
         found["SQLite of Python"] = sys.modules["sqlite3"].sqlite_version
     return found
 

@@ -27,6 +27,12 @@ class Machine:
     directory: str
     file_system: str
     fsync_us: float
+    memory_gb: float
+    python: str
+
+    def facts(self) -> dict[str, object]:
+        """All but where the files were, which is nobody else's business."""
+        return attrs.asdict(self, filter=lambda field, _: field.name != "directory")
 
     @property
     def syncs(self) -> bool:
@@ -46,6 +52,8 @@ class Machine:
             directory=str(directory),
             file_system=_file_system(directory),
             fsync_us=_fsync(directory) * 1e6,
+            memory_gb=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30,
+            python=platform.python_version(),
         )
 
 

@@ -5,7 +5,7 @@
 #   testing/        7  the test kit that applications import
 #   _opening.py     6  open_database: the nursery that owns everything
 #   _database.py    6  Database
-#   _repository.py  5  Repository
+#   _repository.py  5  Repository; on it stand CrudRepository and declared()
 #   _data/          4  sessions, bodies, migrations, the check of every declared query
 #   _pool/          3  who runs what when: lanes, leases, the supervisor. Trio tasks, no SQL
 #   _worker/        2  one connection on one pinned thread; group commit
@@ -45,6 +45,7 @@ from trio_sqlrepo._base.errors import PoolOverloaded as PoolOverloaded
 from trio_sqlrepo._base.errors import PoolTimeout as PoolTimeout
 from trio_sqlrepo._base.errors import ReadOnlySession as ReadOnlySession
 from trio_sqlrepo._base.errors import ReentrantUse as ReentrantUse
+from trio_sqlrepo._base.errors import SearchSyntaxError as SearchSyntaxError
 from trio_sqlrepo._base.errors import SessionEnded as SessionEnded
 from trio_sqlrepo._base.errors import SessionError as SessionError
 from trio_sqlrepo._base.errors import SqlError as SqlError
@@ -66,21 +67,29 @@ from trio_sqlrepo._base.warnings import PoolWarning as PoolWarning
 from trio_sqlrepo._base.warnings import ReplacedConnections as ReplacedConnections
 from trio_sqlrepo._base.warnings import SlowOperation as SlowOperation
 from trio_sqlrepo._base.warnings import WalOverLimit as WalOverLimit
+from trio_sqlrepo._crud import CrudRepository as CrudRepository
+from trio_sqlrepo._data.feed import feed as feed
 from trio_sqlrepo._data.migrate import Migration as Migration
 from trio_sqlrepo._data.session import Session as Session
 from trio_sqlrepo._data.transaction import Snapshot as Snapshot
 from trio_sqlrepo._data.transaction import Transaction as Transaction
 from trio_sqlrepo._database import Database as Database
+from trio_sqlrepo._declared import DeclaredColumn as DeclaredColumn
+from trio_sqlrepo._declared import DeclaredQuery as DeclaredQuery
+from trio_sqlrepo._declared import DeclaredStatement as DeclaredStatement
+from trio_sqlrepo._declared import declared as declared
 from trio_sqlrepo._opening import open_database as open_database
-from trio_sqlrepo._query.declare import query as query
 from trio_sqlrepo._query.declare import snapshot as snapshot
 from trio_sqlrepo._query.declare import transaction as transaction
 from trio_sqlrepo._query.markers import Blob as Blob
 from trio_sqlrepo._query.markers import Json as Json
 from trio_sqlrepo._query.markers import Naive as Naive
 from trio_sqlrepo._query.markers import RowCount as RowCount
+from trio_sqlrepo._query.querying import query as query
 from trio_sqlrepo._query.streams import Rows as Rows
 from trio_sqlrepo._query.streams import RowStream as RowStream
+from trio_sqlrepo._query.unset import UNSET as UNSET
+from trio_sqlrepo._query.unset import Unset as Unset
 from trio_sqlrepo._repository import Repository as Repository
 
 # What users see in tracebacks and help is the public name.

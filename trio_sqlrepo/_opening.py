@@ -256,8 +256,9 @@ class _Opener:
                 migrate(driver, self.migrations)
                 driver.enforce_foreign_keys(on=self.sqlite.foreign_keys)
             self.contract = check_repositories(
-                self.repositories, driver.inspect, self.converter, base=Repository
-            )
+                self.repositories, driver.inspect, self.converter,
+                base=Repository, describe=driver.describe_table,
+            )  # fmt: skip
             self._files = driver.files
             self._checked = True
         if worker.suspicion is not None:

@@ -53,9 +53,17 @@ class Repository:
     def _bind(self, session: Session) -> None:
         if not isinstance(session, Session):
             raise TypeError(_no_session(type(self).__qualname__, session))
-        self._plans = session._plans_for(type(self))
-        self._session = session
-        self._call = session._call
+        plans = session._plans_for(type(self))
+        try:
+            self._plans = plans
+            self._session = session
+            self._call = session._call
+        except (AttributeError, TypeError):
+            # It is frozen (a dataclass with slots raises TypeError, by a bug of Python 3.11): past
+            # its `__setattr__`. For all others that would cost three times as much.
+            object.__setattr__(self, "_plans", plans)
+            object.__setattr__(self, "_session", session)
+            object.__setattr__(self, "_call", session._call)
 
     @property
     def session(self) -> Session:

@@ -2,62 +2,87 @@
 
 Used as its documentation shows: `async with db.execute(...) as cursor`. `one_hop` uses the helper
 `execute_fetchall` instead.
+
+Writes are autocommit, so that each task has a transaction of its own. The documentation's
+`await db.commit()` after the write is here as `commit`: all tasks share the connection's one open
+transaction, so whoever commits first commits for all, and whoever rolls back undoes what others
+wrote. Faster, and only right if nobody ever rolls back.
 """
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import aiosqlite
 
-from benchmarks.data import DIFFERENT, INSERT, LOOKUP, SCAN, new_messages, values
+from benchmarks.contenders.rows import GET_TALLY, LOOKUP, PRUNE, SET_TALLY, Rows
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
     from pathlib import Path
 
+    from benchmarks.contenders.rows import Values
 
-class Aiosqlite:
+
+class Aiosqlite(Rows):
     def __init__(self, connection: aiosqlite.Connection) -> None:
         self._connection = connection
-        names = ("room", "author", "body", "sent_at")
-        # By name, because sqlite3 warns of values by position for named parameters.
-        self._new = [dict(zip(names, values(m), strict=True)) for m in new_messages()]
+        self._lock = asyncio.Lock()  # one connection has one transaction at a time
 
-    async def lookup(self, id: int) -> object:
-        async with self._connection.execute(LOOKUP, {"id": id}) as cursor:
+    async def one(self, sql: str, values: Values = ()) -> Any:
+        async with self._connection.execute(sql, values) as cursor:
             return await cursor.fetchone()
 
-    async def lookups(self, ids: Sequence[int]) -> object:
-        return [await self.lookup(id) for id in ids]
+    async def all(self, sql: str, values: Values = ()) -> Sequence[Any]:
+        return list(await self._connection.execute_fetchall(sql, values))
 
-    async def insert(self, number: int) -> object:
-        return await self._connection.execute(INSERT, self._new[number & (DIFFERENT - 1)])
+    def write(self, sql: str, values: Values) -> Awaitable[Any]:
+        return self._connection.execute(sql, values)
 
-    async def scan(self, width: int) -> object:
-        async with self._connection.execute(SCAN, {"width": width}) as cursor:
-            return await cursor.fetchone()
+    async def write_all(self, sql: str, rows: Iterable[Values]) -> None:
+        async with self._lock:
+            await self._connection.execute("BEGIN IMMEDIATE")
+            await self._connection.executemany(sql, rows)
+            await self._connection.commit()
 
-    async def settings(self) -> Mapping[str, object]:
-        found: dict[str, object] = {}
-        for name in ("journal_mode", "synchronous"):
-            async with self._connection.execute(f"PRAGMA {name}") as cursor:
-                row = await cursor.fetchone()
-                assert row is not None, "the pragma has a value"
-                found[name] = row[0]
-        return found
+    async def increment(self, id: int) -> None:
+        async with self._lock:
+            await self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                (count,) = await self.one(GET_TALLY, (id,))
+                await self._connection.execute(SET_TALLY, (count + 1, id))
+            except BaseException:
+                await self._connection.rollback()
+                raise
+            await self._connection.commit()
+
+    async def prune(self, keep: int) -> int:
+        rowcount: int = (await self.write(PRUNE, (keep,))).rowcount
+        return rowcount
 
 
 class AiosqliteFetchall(Aiosqlite):
     async def lookup(self, id: int) -> object:
-        (row,) = await self._connection.execute_fetchall(LOOKUP, {"id": id})
+        (row,) = await self._connection.execute_fetchall(LOOKUP, (id,))
         return row
 
 
+class AiosqliteCommit(Aiosqlite):
+    async def write(self, sql: str, values: Values) -> Any:
+        cursor = await self._connection.execute(sql, values)
+        await self._connection.commit()
+        return cursor
+
+
 @asynccontextmanager
-async def open_client(path: Path, *, one_hop: bool = False) -> AsyncIterator[Aiosqlite]:
+async def open_client(
+    path: Path, *, one_hop: bool = False, commit: bool = False
+) -> AsyncIterator[Aiosqlite]:
     # isolation_level None: sqlite3 then opens no transactions of its own; each INSERT commits.
-    async with aiosqlite.connect(path, isolation_level=None) as connection:
+    level: Literal["DEFERRED"] | None = "DEFERRED" if commit else None
+    async with aiosqlite.connect(path, isolation_level=level) as connection:
         await connection.execute("PRAGMA synchronous = full")
-        yield (AiosqliteFetchall if one_hop else Aiosqlite)(connection)
+        kind = AiosqliteFetchall if one_hop else AiosqliteCommit if commit else Aiosqlite
+        yield kind(connection)

@@ -2,7 +2,7 @@
 
 Used as its documentation shows: `as_async`, then `await db.execute(...)`, then `await` what is
 wanted of the cursor. `one_hop` uses `async_run` instead, with which a synchronous function does
-both on the connection's thread.
+all of it on the connection's thread.
 """
 
 from __future__ import annotations
@@ -12,33 +12,64 @@ from typing import TYPE_CHECKING, Any
 
 import apsw
 import apsw.aio
+import trio
 
-from benchmarks.data import DIFFERENT, INSERT, LOOKUP, SCAN, new_messages, values
+from benchmarks.contenders.rows import GET_TALLY, LOOKUP, PRUNE, SET_TALLY, Rows
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from benchmarks.contenders.rows import Values
 
-class ApswTrio:
+
+class ApswTrio(Rows):
     def __init__(self, connection: apsw.AsyncConnection) -> None:
         self._connection = connection
-        self._new = [values(message) for message in new_messages()]
+        self._lock = trio.Lock()  # one connection has one transaction at a time
+
+    async def one(self, sql: str, values: Values = ()) -> Any:
+        # All rows: after `fetchone` the statement would still be open.
+        cursor = await self._connection.execute(sql, values)
+        return (await cursor.fetchall())[0]
+
+    async def all(self, sql: str, values: Values = ()) -> Sequence[Any]:
+        cursor = await self._connection.execute(sql, values)
+        return await cursor.fetchall()
 
     async def lookup(self, id: int) -> object:
-        # `get` fetches all; after `fetchone` the statement would still be open.
         cursor = await self._connection.execute(LOOKUP, (id,))
         return await cursor.get
 
-    async def lookups(self, ids: Sequence[int]) -> object:
-        return [await self.lookup(id) for id in ids]
+    def write(self, sql: str, values: Values) -> Awaitable[Any]:
+        return self._connection.execute(sql, values)
 
-    async def insert(self, number: int) -> object:
-        return await self._connection.execute(INSERT, self._new[number & (DIFFERENT - 1)])
+    async def write_all(self, sql: str, rows: Iterable[Values]) -> None:
+        async with self._lock:
+            await self._connection.execute("BEGIN IMMEDIATE")
+            await self._connection.executemany(sql, rows)
+            await self._connection.execute("COMMIT")
 
-    async def scan(self, width: int) -> object:
-        cursor = await self._connection.execute(SCAN, (width,))
-        return await cursor.get
+    async def increment(self, id: int) -> None:
+        async with self._lock:
+            await self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                (count,) = await self.one(GET_TALLY, (id,))
+                await self._connection.execute(SET_TALLY, (count + 1, id))
+            except BaseException:
+                await self._connection.execute("ROLLBACK")
+                raise
+            await self._connection.execute("COMMIT")
+
+    async def prune(self, keep: int) -> int:
+        def delete() -> int:
+            connection: Any = self._connection  # synchronous there
+            connection.execute(PRUNE, (keep,))
+            changes: int = connection.changes()
+            return changes
+
+        deleted: int = await self._connection.async_run(delete)
+        return deleted
 
     async def settings(self) -> Mapping[str, object]:
         names = ("journal_mode", "synchronous")
@@ -51,6 +82,20 @@ class ApswTrioOneHop(ApswTrio):
 
     def _get(self, id: int) -> Any:
         return self._connection.execute(LOOKUP, (id,)).get  # type: ignore[attr-defined]  # synchronous there
+
+    async def increment(self, id: int) -> None:
+        await self._connection.async_run(self._increment, id)
+
+    def _increment(self, id: int) -> None:
+        connection: Any = self._connection  # synchronous there
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            count = connection.execute(GET_TALLY, (id,)).get
+            connection.execute(SET_TALLY, (count + 1, id))
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+        connection.execute("COMMIT")
 
 
 @asynccontextmanager

@@ -1,4 +1,7 @@
-"""The questions. Each file asks one; `WORKLOADS` has them in the order of the report."""
+"""The questions. Each file asks one; `NAMES` has them in the order of the report.
+
+`_lookups`, `_inserts` and the like are what several questions share.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,45 @@ if TYPE_CHECKING:
     from benchmarks.workload import Workload
 
 NAMES = (
+    # reading
     "one_task_lookup",
+    "ten_tasks_lookup",
     "fifty_tasks_lookup",
-    "sixteen_readers",
+    "hundred_tasks_lookup",
+    "thousand_tasks_lookup",
+    "ten_thousand_tasks_lookup",
     "snapshot_body",
-    "durable_inserts",
-    "open_load",
+    "page_of_fifty",
+    "hundred_thousand_rows",
+    "health_endpoint",
+    # writing
+    "one_task_insert",
+    "ten_tasks_insert",
+    "fifty_tasks_insert",
+    "five_hundred_tasks_insert",
+    "full_or_normal",
+    "post_all",
+    "read_modify_write",
+    # both
+    "ten_thousand_requests",
+    "thirty_five_thousand_requests",
+    "highest_rate",
+    "chat",
+    # beside each other
     "beside_a_scan",
     "row_stream",
+    "lag_while_fetching",
+    "lag_during_scan",
+    # what grows with what
+    "readers_curve",
+    "waiting_tasks_curve",
+    "declared_queries_curve",
+    "file_size_curve",
+    "opening",
+    "memory",
+    "memory_under_load",
+    # what to choose
+    "choosing_settings",
 )
 
 

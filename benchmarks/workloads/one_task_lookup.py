@@ -2,38 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from benchmarks.workloads._lookups import lookup
 
-from benchmarks.contenders import AIOSQLITE, APSW, LOOKUP_PEERS, OURS
-from benchmarks.goals import Ratio
-from benchmarks.measure import Metrics, Size, bare_loop, closed_loop
-from benchmarks.workload import Workload
-
-if TYPE_CHECKING:
-    from benchmarks.contenders import Client
-    from benchmarks.contenders.bare import Bare
-    from benchmarks.loops import Loop
-
-
-async def run(client: Client, loop: Loop, size: Size) -> Metrics:
-    return await closed_loop(loop, size, client.lookup, tasks=1)
-
-
-def run_bare(bare: Bare, size: Size) -> Metrics:
-    return bare_loop(size, bare.lookup)
-
-
-WORKLOAD = Workload(
-    name="one_task_lookup",
-    question="How long does one task wait for one row? (ours an attrs object, peers a tuple)",
-    contenders=(OURS, *LOOKUP_PEERS),
-    goals=(
-        Ratio(of=APSW.name, to=OURS.name, at_least=2.6),
-        Ratio(of=AIOSQLITE.name, to=OURS.name, at_least=2.7),
-    ),
-    size=Size(seconds=1.0),
-    quick=Size(seconds=0.05),
-    run=run,
-    run_bare=run_bare,
-    one_core=True,
+WORKLOAD = lookup(
+    "one_task_lookup",
+    "How long does one task wait for one row?",
+    tasks=1,
+    rounds=7,
 )

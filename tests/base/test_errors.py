@@ -36,6 +36,7 @@ SqlRepoError
       UniqueViolation
     OutcomeUnknown
     SqlError
+      SearchSyntaxError
   DeclarationError
   InternalError
   MappingError

@@ -12,7 +12,8 @@ from tests.query.support import Database
 from trio_sqlrepo._base.errors import DeclarationError
 from trio_sqlrepo._base.inspection import Inspection
 from trio_sqlrepo._data.contract import check_repositories
-from trio_sqlrepo._query.declare import declarations_of, overridden_in, query, transaction
+from trio_sqlrepo._query.declare import declarations_of, overridden_in, transaction
+from trio_sqlrepo._query.querying import query
 from trio_sqlrepo._repository import Repository
 
 T = TypeVar("T")
@@ -239,3 +240,13 @@ def test_classes_of_one_name_are_told_apart(db: Database) -> None:
         "UserTable.all",
         f"{here}.make_users.<locals>.Users (2).all",
     ]
+
+
+class Generated(Base):
+    @query.find("user")
+    async def all(self) -> list[User]: ...
+
+
+def test_without_tables_none_is_known(db: Database) -> None:
+    with pytest.raises(DeclarationError, match="there is no table `user`; correct the name"):
+        check_repositories([Generated], db.inspect, base=Base)

@@ -109,7 +109,7 @@ async def test_a_pool_that_stops_answers_it() -> None:
 async def test_one_that_the_pool_s_end_stopped_says_so() -> None:
     async with open_crew() as crew, crew.lease() as lease:
         ahead = Ahead(crew.pool, job := call("a", writes=False), "task")
-        job.task = ahead
+        job.holder = ahead
         crew.pool.withdraw(job, None)
         ahead.stop()  # nobody interrupts what is withdrawn
         assert lease.state.value == "open"

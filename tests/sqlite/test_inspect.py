@@ -270,3 +270,10 @@ def test_inspecting_leaves_nothing(driver: SqliteDriver) -> None:
     assert driver._connection.cache_stats(True)["entries"] == before
     assert driver.is_clean()
     assert driver.execute("SELECT count(*) FROM room") == [(2,)]
+
+
+def test_a_key_of_no_declared_type_is_described(driver: SqliteDriver) -> None:
+    with write(driver):
+        driver.run_script("CREATE TABLE untyped (k PRIMARY KEY)")
+    (column,) = driver.inspect("SELECT k FROM untyped").columns
+    assert column == Column("k", None, "untyped", "k", not_null=False)

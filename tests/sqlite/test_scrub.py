@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.sqlite.support import reads, run_in, write, writes
-from trio_sqlrepo._base.errors import DatabaseError, MappingError
-from trio_sqlrepo._sqlite.scrub import HIDDEN, run_time_message
+from trio_sqlrepo._base.errors import DatabaseError, MappingError, SearchSyntaxError
+from trio_sqlrepo._sqlite.scrub import HIDDEN, run_time_message, search_problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,13 +29,45 @@ CANARY = "s3cret"
         ("integer overflow", "integer overflow"),
         ("error in view v: no such table: t", "error in view v: no such table: t"),
         ("bad JSON path: 's3cret'", "bad JSON path (the rest is not shown because it may quote a"),
-        ("no such column: s3cret", "no such column in a full-text query"),
-        ('fts5: syntax error near "s3cret"', "FTS5 syntax error"),
         ("s3cret is no good", HIDDEN),
     ],
 )
 def test_what_is_shown(message: str, shown: str) -> None:
     assert run_time_message(message).startswith(shown)
+
+
+SEARCHES = {
+    '"s3cret': "a double quote is not closed",
+    "s3cret AND": "FTS5 syntax error",
+    "s3cret:x": "it names a column that the table does not have",
+    "NEAR(s3cret b, x)": "NEAR takes a number after the comma",
+    "*": "a `*` stands before a word",
+    "(" * 300 + "s3cret" + ")" * 300: "too deeply nested",
+    'plain:"s3cret x"': "`detail` option does not allow this kind of query",
+}
+
+
+@pytest.mark.parametrize("text", SEARCHES)
+def test_a_search_that_is_no_query_has_an_error_of_its_own(writer: SqliteDriver, text: str) -> None:
+    writer.begin_write()
+    writer.run_script(
+        "CREATE VIRTUAL TABLE word USING fts5(body);"
+        " CREATE VIRTUAL TABLE plain USING fts5(body, detail=none);"
+    )
+    writer.commit()
+    table = "plain" if text.startswith("plain:") else "word"
+    search = reads(f"SELECT body FROM {table} WHERE {table} MATCH :words", "body", parameters=1)
+    with pytest.raises(SearchSyntaxError) as caught:
+        writer.run(search, (text.removeprefix("plain:"),))
+    assert SEARCHES[text] in str(caught.value)
+    assert CANARY not in str(caught.value)
+    assert caught.value.query == "T.read"
+    assert writer.run(search, ("s3cret",)) == []
+
+
+def test_a_rank_function_that_is_none() -> None:
+    assert search_problem("parse error in rank function: s3cret(") is not None
+    assert search_problem("no such table: word") is None
 
 
 @given(st.text())

@@ -102,7 +102,7 @@ async def test_a_write_meets_a_fault(
         faults.check()
         assert [fired.fault for fired in faults.fired] == [fault]
         in_doubt = database.stats().state == "failed"
-        assert in_doubt == (error is DatabaseCorrupt)
+        assert in_doubt == (fault.failure == "corrupt")
         await database.check()  # which has a file in doubt looked at
         await accounts.add(1, 100)  # service goes on
         assert await accounts.balance(1) == (112 if kept else 110)

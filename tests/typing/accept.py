@@ -31,11 +31,16 @@ import trio
 
 import trio_sqlrepo
 from trio_sqlrepo import (
+    UNSET,
     Blob,
     CheckViolation,
+    CrudRepository,
     Database,
     DatabaseError,
     DeclarationError,
+    DeclaredColumn,
+    DeclaredQuery,
+    DeclaredStatement,
     IntegrityError,
     Json,
     LaneStats,
@@ -59,11 +64,14 @@ from trio_sqlrepo import (
     Stats,
     Transaction,
     UniqueViolation,
+    Unset,
+    declared,
     open_database,
     query,
     snapshot,
     transaction,
 )
+from trio_sqlrepo.testing import memory_database
 
 T = TypeVar("T")
 
@@ -478,3 +486,95 @@ async def kinds(session: Session) -> None:
     assert_type(await repository.anything(), list[dict[str, Any]])
     assert_type(await repository.keyword_only(point=4), int | None)
     await repository.varied("a", "b", limit=1, other=2.5)
+
+
+# Without SQL, and with alternatives.
+
+
+@attrs.frozen
+class Patch:
+    room: str | Unset = UNSET
+    body: str | Unset = UNSET
+
+
+def was_set(patch: Patch) -> str:
+    if patch.room is UNSET:
+        assert_type(patch.room, Literal[Unset.UNSET])
+        return ""
+    assert_type(patch.room, str)
+    return patch.room
+
+
+class Generated(Repository):
+    @query.insert("message")
+    async def add(self, message: NewMessage) -> Message: ...
+
+    @query.upsert("message", conflict="id")
+    async def put(self, message: Message) -> None: ...
+
+    @query.upsert("message", conflict=("room", "body"))
+    async def put_all(self, messages: Iterable[Message]) -> RowCount: ...
+
+    @query.update("message", key="id")
+    async def patch(self, id: int, change: Patch) -> Message | None: ...
+
+    @query.update("message")
+    async def patch_room(self, id: int, room: str | Unset = UNSET) -> RowCount: ...
+
+    @query.delete("message", key=("room",))
+    async def delete(self, room: str) -> RowCount: ...
+
+    @query.find("message")
+    async def find(self, room: str) -> list[Message]: ...
+
+    @query(
+        "SELECT * FROM message WHERE TRUE {room: AND room = :room} ORDER BY {order}, {colour}",
+        order={"newest": "id DESC", "oldest": "id"},
+        colour={Colour.RED: "body"},
+    )
+    async def search(
+        self, order: Literal["newest", "oldest"], colour: Colour, room: str | None = None
+    ) -> list[Message]: ...
+
+
+class Crud(CrudRepository[Message, int, NewMessage], table="message"):
+    pass
+
+
+class CrudOfTwo(CrudRepository[Total, tuple[str, int]], table="total", key=("room", "messages")):
+    pass
+
+
+async def generated(db: Database, new: NewMessage, message: Message) -> None:
+    messages = Generated(db)
+    assert_type(await messages.add(new), Message)
+    assert_type(await messages.patch(1, Patch(room="x")), Message | None)
+    assert_type(await messages.patch_room(1), RowCount)
+    assert_type(await messages.find("x"), list[Message])
+    assert_type(await messages.search("newest", Colour.RED), list[Message])
+    crud = Crud(db)
+    assert_type(await crud.get(1), Message | None)
+    assert_type(await crud.add(new), Message)
+    assert_type(await crud.add(message), Message)  # which is a NewMessage
+    assert_type(await crud.add_all([new]), list[Message])
+    assert_type(await crud.update(message), RowCount)
+    assert_type(await crud.upsert(message), Message)
+    assert_type(await crud.delete(1), RowCount)
+    assert_type(await crud.all(), list[Message])
+    assert_type(await crud.count(), int)
+    totals = CrudOfTwo(db)
+    assert_type(await totals.add(Total("a", 1)), Total)
+    assert_type(await totals.get(("a", 1)), Total | None)
+
+
+async def introspection(db: Database) -> None:
+    assert_type(declared(Crud), dict[str, DeclaredQuery])
+    assert_type(declared(Crud(db)), dict[str, DeclaredQuery])
+    found = declared(Crud, db)["get"]
+    assert_type(found.sql, str)
+    (statement,) = found.statements
+    assert_type(statement, DeclaredStatement)
+    assert_type(statement.writes, bool)
+    assert_type(statement.columns[0], DeclaredColumn)
+    async with memory_database(Crud, Messages, migrations=["CREATE TABLE message (id)"]) as memory:
+        assert_type(memory, Database)

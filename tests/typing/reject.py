@@ -6,8 +6,17 @@ from collections.abc import Sequence
 
 import apsw
 
-from tests.typing.accept import Kinds, Message, Messages, any_rows, count_rooms, rename
+from tests.typing.accept import (
+    Kinds,
+    Message,
+    Messages,
+    NewMessage,
+    any_rows,
+    count_rooms,
+    rename,
+)
 from trio_sqlrepo import (
+    CrudRepository,
     Database,
     LaneStats,
     Migration,
@@ -22,6 +31,7 @@ from trio_sqlrepo import (
     Stats,
     Transaction,
     UniqueViolation,
+    declared,
     open_database,
     query,
     snapshot,
@@ -215,3 +225,33 @@ class MyTransaction(Transaction): ...  # E: misc
 
 def an_any_session(session: Session) -> Database:
     return session  # E: return-value
+
+
+class NoColumn(Repository):
+    @query.insert(1)  # E: arg-type
+    async def insert(self) -> None: ...
+
+    @query.update("message", key=["id"])  # E: arg-type
+    async def update(self, id: int) -> None: ...
+
+    @query.find("message", key="id")  # E: call-arg
+    async def find(self) -> list[Message]: ...
+
+    @query("SELECT {order}", order=["id"])  # E: arg-type
+    async def ordered(self, order: str) -> int: ...
+
+
+class Crud(CrudRepository[Message, int, NewMessage], table="message"):
+    pass
+
+
+class CrudOfFour(CrudRepository[Message, int, NewMessage, str], table="message"):  # E: type-arg
+    pass
+
+
+async def crud(messages: Crud, new: NewMessage) -> None:
+    await messages.get("1")  # E: arg-type
+    await messages.upsert(new)  # E: arg-type
+    (await messages.get(1)).body  # E: union-attr
+    await messages.add_all(new)  # E: arg-type
+    declared(new)  # E: arg-type

@@ -201,5 +201,13 @@ class SqlError(DatabaseError):
     """Anything else SQLite reports."""
 
 
+class SearchSyntaxError(SqlError):
+    """The text given to a full-text search (FTS5's MATCH) is no query that FTS5 understands.
+
+    Whoever typed it should hear of it: show them how to write one, or put each word in double
+    quotes before you search for it. The text is not quoted here, as no bound value is.
+    """
+
+
 class InternalError(SqlRepoError):
     """A bug in this library, never the caller's. Please report it."""

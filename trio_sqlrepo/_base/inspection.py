@@ -28,6 +28,7 @@ class Inspection:
     actions: frozenset[tuple[str, str]] = frozenset()
     functions: frozenset[str] = frozenset()  # lower case
     fires_triggers: bool = False
+    triggers: frozenset[str] = frozenset()  # their names
     # What a declared query may not do, as sentences: transaction control, ATTACH, PRAGMA …
     forbidden: tuple[str, ...] = ()
     more_statements: bool = False
@@ -35,3 +36,29 @@ class Inspection:
     # SQLite does not say.
     error: str | None = None
     error_position: tuple[int, int] | None = None
+
+
+@attrs.frozen
+class TableColumn:
+    """One column of a table or view."""
+
+    name: str
+    generated: bool = False  # computed by SQLite: it can't be inserted or set
+
+
+@attrs.frozen(kw_only=True)
+class Table:
+    """A table or view, as the schema has it."""
+
+    name: str
+    columns: tuple[TableColumn, ...]
+    primary_key: tuple[str, ...] = ()
+    # The columns of each PRIMARY KEY and UNIQUE index that covers every row, in its order.
+    unique: tuple[tuple[str, ...], ...] = ()
+
+
+@attrs.frozen
+class NoTable:
+    """There is no table of that name."""
+
+    others: tuple[str, ...]  # the tables and views that there are

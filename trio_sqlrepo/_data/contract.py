@@ -6,13 +6,14 @@ Runs on a worker thread: it asks SQLite about each SQL text through `inspect`, a
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from inspect import get_annotations
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from trio_sqlrepo._base.errors import DeclarationError
-from trio_sqlrepo._base.inspection import Inspection
+from trio_sqlrepo._base.inspection import Inspection, NoTable
 from trio_sqlrepo._base.job import Statement
 from trio_sqlrepo._query.declare import (
     Declaration,
@@ -20,14 +21,29 @@ from trio_sqlrepo._query.declare import (
     declarations_of,
     overridden_in,
 )
+from trio_sqlrepo._query.expansion import Expansion, expand, make_choose
+from trio_sqlrepo._query.generated import Describe, Generated
 from trio_sqlrepo._query.plan import Plan, make_plan
 from trio_sqlrepo._query.refusal import sentences
-from trio_sqlrepo._query.spec import body_problems, location, make_spec
+from trio_sqlrepo._query.spec import Spec, body_problems, location, make_spec
 
 if TYPE_CHECKING:
     import cattrs
 
-Inspect = Callable[[str], Inspection]
+    from trio_sqlrepo._query.writing import Inspect
+
+
+def _no_tables(_: str) -> NoTable:
+    return NoTable(())
+
+
+@attrs.frozen(eq=False)
+class Checked:
+    """One statement of a query: what was meant, what SQLite says of it, how it is run."""
+
+    spec: Spec
+    inspection: Inspection
+    plan: Plan
 
 
 class Plans(dict[Declaration, Plan]):
@@ -39,6 +55,7 @@ class Plans(dict[Declaration, Plan]):
 
     def __init__(self) -> None:
         self.unfit: dict[Declaration, DeclarationError] = {}
+        self.checked: dict[Declaration, tuple[Checked, ...]] = {}
 
     def __missing__(self, declaration: Declaration) -> Plan:
         error = self.unfit.get(declaration)
@@ -62,17 +79,19 @@ def check_repositories(
     converter: cattrs.BaseConverter | None = None,
     *,
     base: type = object,
+    describe: Describe = _no_tables,
 ) -> Contract:
     """Check every declaration of `repositories`, which must be subclasses of `base`.
 
     `inspect` compiles a statement without running it; `converter` maps the user's types, None
-    has no hooks. Statements are numbered from 0 in the order of
-    `repositories` and of their definitions; each class has its own, inherited ones too.
+    has no hooks; `describe` knows the tables that SQL is generated for. Statements are numbered
+    from 0 in the order of `repositories` and of their definitions; each class has its own,
+    inherited ones too.
 
     Raises:
         DeclarationError: with everything that is wrong in any of them.
     """
-    checker = _Checker(inspect, converter, base)
+    checker = _Checker(inspect, converter, base, describe)
     names = _names(repositories)
     for repository in repositories:
         if problem := _no_repository(repository, base):
@@ -80,18 +99,24 @@ def check_repositories(
         elif repository not in checker.plans:  # given twice
             checker.check(repository, names[repository])
     if checker.problems:
-        raise DeclarationError(*checker.problems)
+        # What is wrong with a table is wrong with each query that is generated for it.
+        raise DeclarationError(*dict.fromkeys(checker.problems))
     return Contract(checker.plans, tuple(checker.statements))
 
 
 class _Checker:
     def __init__(
-        self, inspect: Inspect, converter: cattrs.BaseConverter | None, base: type
+        self,
+        inspect: Inspect,
+        converter: cattrs.BaseConverter | None,
+        base: type,
+        describe: Describe,
     ) -> None:
         self.problems: list[str] = []
         self.plans: dict[type, Plans] = {}
         self.statements: list[Statement] = []
         self._inspect = inspect
+        self._describe = describe
         self._base = base
         self._converter = converter
         self._inspections: dict[str, Inspection] = {}
@@ -104,6 +129,7 @@ class _Checker:
                 where = location(declaration, f"{called}.{name}")
                 problem = f"`{name}` is an attribute of every {self._base.__name__}; rename it"
                 self.problems += sentences(where, [problem])
+        self._check_fields(repository, called)
         # One method may have two names.
         for declaration in dict.fromkeys(declarations.values()):
             if declaration.kind is DeclarationKind.QUERY:
@@ -122,15 +148,66 @@ class _Checker:
                 except DeclarationError as error:
                     plans.unfit[declaration] = error
 
+    def _check_fields(self, repository: type, called: str) -> None:
+        """Refuse fields, as an attrs class has them, that would hide the base's own attributes."""
+        reserved = [name for name in dir(self._base) if not name.startswith("_")]
+        for holder in repository.__mro__[: repository.__mro__.index(self._base)]:
+            fields = get_annotations(holder)
+            self.problems += [
+                f"{called}: its field `{name}` hides what every {self._base.__name__} has under"
+                " that name; rename it."
+                for name in reserved
+                if name in fields
+            ]
+
     def _add(self, plans: Plans, declaration: Declaration, owner: type, name: str) -> None:
+        source = declaration.source
+        if isinstance(source, Generated) and source.of_class:
+            of_class: Any = owner  # a CrudRepository
+            source = attrs.evolve(source, table=of_class._table, key=of_class._key)
         spec = make_spec(declaration, owner, name=name)
-        if spec.sql not in self._inspections:
-            self._inspections[spec.sql] = self._inspect(spec.sql)
-        inspection = self._inspections[spec.sql]
-        number = len(self.statements)
-        plan = make_plan(spec, inspection, number=number, converter=self._converter)
-        self.statements.append(plan.statement)
-        plans[declaration] = plan
+        expansion = expand(source, spec, self._describe, self._look)
+        checked = self._checked(expansion)
+        self.statements += [each.plan.statement for each in dict.fromkeys(checked.values())]
+        plans[declaration] = first = next(iter(checked.values())).plan
+        first.choose = make_choose(expansion, {key: each.plan for key, each in checked.items()})
+        plans.checked[declaration] = tuple(dict.fromkeys(checked.values()))
+
+    def _checked(self, expansion: Expansion) -> dict[tuple[Any, ...], Checked]:
+        """Match every statement of a query with what SQLite says of it."""
+        named: set[str] = set()
+        for spec in expansion.specs.values():
+            named.update(parameter[1:] for parameter in self._look(spec.sql).parameters)
+        used = frozenset({*named, *(axis.subject for axis in expansion.axes)})
+        made: dict[str, Checked] = {}  # by their SQL: some alternatives come to the same
+        problems: dict[str, list[str]] = {}
+        for key, expanded in expansion.specs.items():
+            if expanded.sql in made:
+                continue
+            reading = attrs.evolve(expanded.reading, elsewhere=used)
+            spec = attrs.evolve(expanded, reading=reading) if expansion.axes else expanded
+            inspection = self._look(spec.sql)
+            number = len(self.statements) + len(made)
+            try:
+                plan = make_plan(spec, inspection, number=number, converter=self._converter)
+            except DeclarationError as error:
+                for problem in error.problems:
+                    problems.setdefault(problem, []).append(expansion.labels[key])
+            else:
+                made[spec.sql] = Checked(spec, inspection, plan)
+        if problems:
+            raise DeclarationError(
+                *(
+                    f"{problem.removesuffix('.')} (with {labels[0]})." if labels[0] else problem
+                    for problem, labels in problems.items()
+                )
+            )
+        return {key: made[spec.sql] for key, spec in expansion.specs.items()}
+
+    def _look(self, sql: str) -> Inspection:
+        if sql not in self._inspections:
+            self._inspections[sql] = self._inspect(sql)
+        return self._inspections[sql]
 
 
 def _names(repositories: Iterable[Any]) -> dict[type, str]:

@@ -11,7 +11,7 @@ from trio_sqlrepo._base.job import Row, SqlValue
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-    from trio_sqlrepo._data.contract import Contract
+    from trio_sqlrepo._data.contract import Contract, Plans
     from trio_sqlrepo._query.declare import Declaration
     from trio_sqlrepo._query.plan import Plan
     from trio_sqlrepo._query.streams import RowStream
@@ -54,7 +54,7 @@ class Session:
 
     # What follows is for repositories, through this package alone.
 
-    def _plans_for(self, repository: type) -> Mapping[Declaration, Plan]:
+    def _plans_for(self, repository: type) -> Plans:
         try:
             return self._contract.plans[repository]
         except KeyError:

@@ -42,7 +42,7 @@ class Holding:
 
 @final
 class Ahead:
-    """Stands in a job where its task would: keeps the answer until somebody asks for it.
+    """The `holder` of a job that has no task: keeps the answer until somebody asks for it.
 
     The answer lies here and not in the job, which a thread that was given up may still touch.
     """
@@ -65,7 +65,9 @@ class Ahead:
         return self._answer is not None
 
     def answer(self, error: BaseException | None) -> None:
-        """The job has ended. Cannot raise."""
+        """The job has ended. Cannot raise; a second answer is nothing."""
+        if self._answer is not None:
+            return
         job = self._job
         self._answer = outcome.Value(job.value) if error is None else outcome.Error(error)
         if self._waiting is not None:

@@ -175,35 +175,45 @@ class Hub:
                 self.on_returned(worker)
             return
         lane = self.lane_of(worker)
+        outstanding = self.outstanding
         for job in message.jobs:
-            kind = job.kind
-            if kind is _LEASE:
-                if job.error is None:
-                    job.enqueued = self.now()  # from here on: since when it is held
-                    lane.granted(worker, job)
-                else:
-                    self._wake(lane.refused(worker, job))
-            elif kind is _RELEASE:
-                self._wake(lane.released(worker))
-            self._answer(job, job.error)
-        event = message.event
-        if event is _RESTING:
-            # Otherwise a wake-up is on its way: it will rest again.
-            if message.wakes == worker.wakes:
-                worker.idle_since = self.now()
-                self._wake(lane.rested(worker))
-        elif event is not _NEWS:
+            if job.kind is _LEASE or job.kind is _RELEASE:
+                self._note_lease(lane, worker, job)
+            task = job.task
+            if job.error is None and task is not None and not (self.interrupting or job.lone):
+                # As `_answer`, without a step that could be spared: most calls end here.
+                job.task = None
+                outstanding.discard(job)
+                reschedule(task, job)  # type: ignore[arg-type]  # as there
+            else:
+                self._answer(job, job.error)
+        if message.event is not _NEWS:
             self._note(message, lane)
-        if message.error is not None and event is not Event.ENDED:
+        if message.error is not None and message.event is not Event.ENDED:
             # Before any task that was answered just now runs on. Last: it hears the next messages.
             self.on_fault(message.error)
         if self.state is not _OPEN and self.is_quiet:
             self._quiet.arm()
 
+    def _note_lease(self, lane: Lane, worker: Worker, job: Job) -> None:
+        """A connection was lent, or could not be, or has come back."""
+        if job.kind is _RELEASE:
+            self._wake(lane.released(worker))
+        elif job.error is None:
+            job.enqueued = self.now()  # from here on: since when it is held
+            lane.granted(worker, job)
+        else:
+            self._wake(lane.refused(worker, job))
+
     def _note(self, message: Message, lane: Lane) -> None:
-        """Act on the rarer events."""
+        """Act on the event of a message."""
         worker = message.worker
-        if message.event is Event.HELP:
+        if message.event is _RESTING:
+            # Otherwise a wake-up is on its way: it will rest again.
+            if message.wakes == worker.wakes:
+                worker.idle_since = self.now()
+                self._wake(lane.rested(worker))
+        elif message.event is Event.HELP:
             helper = lane.help()
             self._wake(helper)
             if helper is None:
@@ -343,14 +353,14 @@ class Hub:
         `error` is the job's own if it is finished; otherwise its thread may still touch the job.
         """
         task = job.task
-        if task is None:
+        if task is None and job.holder.__class__ is not Ahead:
             return
         job.task = None
         self.outstanding.discard(job)
         if self.interrupting:
             self.interrupting.discard(job)
-        if task.__class__ is Ahead:
-            task.answer(error)
+        if task is None:
+            job.holder.answer(error)
         elif job.lone:
             job.error = error
             if not self._lone_hears:

@@ -180,8 +180,8 @@ class Pool(Hub):
     @enable_ki_protection
     def send_ahead(self, worker: Worker, job: Job) -> Ahead:
         """Send a job to the worker that a lease holds, for somebody to wait for later."""
-        ahead = Ahead(self, job, self._check_command(worker, job).name)
-        self._post_to(worker, job, ahead)
+        job.holder = ahead = Ahead(self, job, self._check_command(worker, job).name)
+        self._post_to(worker, job, None)
         return ahead
 
     def _check_command(self, worker: Worker, job: Job) -> trio.lowlevel.Task:
@@ -213,7 +213,7 @@ class Pool(Hub):
 
         return await wait_task_rescheduled(abort)
 
-    def _post_to(self, worker: Worker, job: Job, task: trio.lowlevel.Task | Ahead) -> None:
+    def _post_to(self, worker: Worker, job: Job, task: trio.lowlevel.Task | None) -> None:
         job.task = task
         job.enqueued = self.now()
         self.sequence = job.sequence = self.sequence + 1

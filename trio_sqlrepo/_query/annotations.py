@@ -164,3 +164,10 @@ def without_none(hint: Any) -> tuple[Any, bool]:
     if len(rest) == len(members):
         return hint, False
     return typing.Union[rest], True  # noqa: UP007  # the members are known only here
+
+
+def remark(hint: Any, markers: frozenset[type]) -> Any:
+    """`hint` with its markers put back."""
+    for marker in sorted(markers, key=lambda marker: marker.__name__):
+        hint = Annotated[hint, marker]
+    return hint

@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 from collections import abc
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
 
 import attrs
@@ -21,6 +22,7 @@ from trio_sqlrepo._query.records import Record, RecordKind, record_of
 from trio_sqlrepo._query.refusal import Refusal, Refusals, title
 from trio_sqlrepo._query.source import make_function
 from trio_sqlrepo._query.table import FAST_NAMES
+from trio_sqlrepo._query.unset import UNSET, without_unset
 
 if TYPE_CHECKING:
     from trio_sqlrepo._query.codec import Codec
@@ -51,6 +53,23 @@ class _Source:
     path: str  # in messages at run time: "message.room"
     hint: Callable[[], Any]
     batch: bool
+    flag: bool = False  # what is bound is whether it is set
+
+
+def element_of(hint: Any) -> Any:
+    """The type of a batch's elements; None for what is no batch."""
+    base, _ = unwrap(hint)
+    arguments = get_args(base)
+    origin = get_origin(base)
+    if origin not in _BATCHES or not arguments:
+        return None
+    if origin is tuple and arguments[1:] != (...,):
+        return None
+    return arguments[0]
+
+
+def _itself(hint: Any) -> Any:
+    return hint
 
 
 def make_binder(spec: Spec, names: Sequence[str], codecs: Codecs) -> Binder:
@@ -70,6 +89,7 @@ class _Matcher:
         self._problems: list[str] = []
         self._sources: dict[str, _Source] = {}
         self._records: list[tuple[str, Record, Parameter]] = []  # local, class, parameter
+        self._tuples: list[tuple[str, list[str], Parameter]] = []  # local, its elements' locals
         self._batch: str | None = None  # the name of the parameter that is one
         # Locals end in a number, so that none hides a name of the generated code (`type`).
         self._locals = {p.name: f"{p.name}_{i}" for i, p in enumerate(spec.parameters)}
@@ -80,6 +100,9 @@ class _Matcher:
                 self._add(parameter)
             except Refusal as refusal:
                 self._problems.append(str(refusal))
+        for flag, name in self._spec.reading.flags.items():
+            if name in self._sources:
+                self._sources[flag] = attrs.evolve(self._sources[name], flag=True)
         for name in self._names:
             if name not in self._sources:
                 self._problems.append(self._unsupplied(name))
@@ -87,7 +110,7 @@ class _Matcher:
         for name in self._names:
             if (source := self._sources.get(name)) is not None:
                 try:
-                    bound.append((source, self._codec(name, source)))
+                    bound.append((name, source, self._codec(name, source)))
                 except Refusal as refusal:
                     self._problems.append(f"{source.label}: {refusal}")
         if self._problems:
@@ -95,7 +118,11 @@ class _Matcher:
         return Binder(self._generate(bound), self._batch is not None)
 
     def _codec(self, name: str, source: _Source) -> Codec:
-        codec = self._codecs.of(source.hint())
+        hint = source.hint()
+        flags = self._spec.reading.flags
+        if name in flags or name in flags.values():
+            hint, _ = without_unset(hint)
+        codec = self._codecs.of(hint)
         if codec.json and (place := position_in_list(f":{name}", self._spec.sql)):
             mend = f"IN (SELECT value FROM json_each(:{name}))"  # noqa: S608  # it is shown, not run
             raise Refusal(
@@ -108,15 +135,22 @@ class _Matcher:
 
     def _add(self, parameter: Parameter) -> None:
         name, local = parameter.name, self._locals[parameter.name]
-        if name in self._names:
+        reading = self._spec.reading
+        if name in reading.spread:
+            self._spread(parameter, local)
+            return
+        if name in self._names and name not in reading.records:
             label = f"parameter `{name}`"
             self._supply(
                 name, _Source(label, local, None, name, lambda: parameter.hint, batch=False)
             )
             return
-        element = self._batch_element(parameter.hint)
+        element = element_of(parameter.hint)
         hint = parameter.hint if element is None else element
         record = record_of(unwrap(hint)[0], self._codecs.captured)
+        keys = {name} if record is None else {name, *record.fields}
+        if keys.isdisjoint(self._names) and not keys.isdisjoint(reading.elsewhere):
+            return  # another expansion of the query has a use for it
         if record is None or record.kind is RecordKind.TYPED_DICT:
             raise Refusal(self._unused(parameter))
         if element is not None:
@@ -142,15 +176,18 @@ class _Matcher:
                 _Source(label, element_local, field.name, path, field.hint, element is not None),
             )
 
-    def _batch_element(self, hint: Any) -> Any:
-        base, _ = unwrap(hint)
-        arguments = get_args(base)
-        origin = get_origin(base)
-        if origin not in _BATCHES or not arguments:
-            return None
-        if origin is tuple and arguments[1:] != (...,):
-            return None
-        return arguments[0]
+    def _spread(self, parameter: Parameter, local: str) -> None:
+        """Let the elements of a tuple supply a name each."""
+        names = self._spec.reading.spread[parameter.name]
+        hints = get_args(unwrap(parameter.hint)[0])
+        parts = [f"{local}_{index}" for index in range(len(names))]
+        self._tuples.append((local, parts, parameter))
+        for index, (name, part, hint) in enumerate(zip(names, parts, hints, strict=True)):
+            label = f"element {index + 1} of parameter `{parameter.name}`"
+            path = f"{parameter.name}[{index}]"
+            self._supply(
+                name, _Source(label, part, None, path, partial(_itself, hint), batch=False)
+            )
 
     def _supply(self, name: str, source: _Source) -> None:
         if (other := self._sources.get(name)) is not None:
@@ -184,8 +221,8 @@ class _Matcher:
 
     # -- the code --------------------------------------------------------------------------------
 
-    def _generate(self, bound: list[tuple[_Source, Codec]]) -> Callable[..., Any]:
-        namespace: dict[str, Any] = dict(FAST_NAMES)
+    def _generate(self, bound: list[tuple[str, _Source, Codec]]) -> Callable[..., Any]:
+        namespace: dict[str, Any] = {**FAST_NAMES, "UNSET": UNSET}
         query = self._spec.name
         once: list[str] = []  # before the loop, if there is one
         each: list[str] = []
@@ -199,20 +236,34 @@ class _Matcher:
             (each if in_batch else once).append(
                 f"if type({local}) is not {kind}: {check}({arguments})"
             )
+        for local, parts, parameter in self._tuples:
+            check = f"check{len(namespace)}"
+            namespace[check] = fits.tuple_check(query, parameter.name, len(parts))
+            once += [f"{check}({local})", f"{', '.join(parts)} = {local}"]
         values: list[str] = []
-        for source, codec in bound:
+        unset = set(self._spec.reading.flags.values())
+        for name, source, codec in bound:
             value, fit = source.local, f"fit{len(namespace)}"
             block = each if source.batch else once
             if source.attribute is not None:
                 value = f"{source.attribute}_{len(self._locals) + 1 + len(values)}"
                 block.append(f"{value} = {source.local}.{source.attribute}")
+            elif source.flag or name in unset:
+                value = f"{name}_{len(self._locals) + 1 + len(values)}"  # the flag reads it as well
+                block.append(f"{value} = {source.local}")
+            if source.flag:
+                values.append(f"1 if {value} is not UNSET else 0,")
+                continue
             if source.batch:
                 assert self._batch is not None
                 namespace[fit] = fits.batch_binder(query, self._batch, source.path, codec)
-                block += _convert(codec, value, f"{fit}({value}, len(rows))")
+                convert = _convert(codec, value, f"{fit}({value}, len(rows))")
             else:
                 namespace[fit] = fits.binder(query, source.path, codec)
-                block += _convert(codec, value, f"{fit}({value})")
+                convert = _convert(codec, value, f"{fit}({value})")
+            if name in unset:
+                convert = [f"if {value} is UNSET: {value} = None", "else:", *_indented(convert)]
+            block += convert
             values.append(f"{value},")
         result = f"({' '.join(values)})"
         lines = [f"def bind({', '.join(self._locals.values())}):", *_indented(once)]

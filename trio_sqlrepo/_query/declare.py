@@ -8,19 +8,26 @@ import inspect
 import sys
 from collections.abc import Callable, Mapping
 from types import FunctionType
-from typing import Any, LiteralString, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, LiteralString, TypeAlias, TypeVar, cast
 
 import attrs
 
 from trio_sqlrepo._base.errors import DeclarationError
+from trio_sqlrepo._query.braces import Template, parse
 from trio_sqlrepo._query.captured import captured_names
 from trio_sqlrepo._query.source import make_function
+
+if TYPE_CHECKING:
+    from trio_sqlrepo._query.generated import Generated
+
+    Source: TypeAlias = Template | Generated
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 # Where a method keeps its declaration. A decorator of the user's that copies `__dict__`
 # (functools.wraps) copies it too, so that its method is still found.
 _MARK = "_trio_sqlrepo_declaration"
+_NO_FRAGMENTS: Final[Mapping[str, Any]] = {}
 
 
 class DeclarationKind(enum.Enum):
@@ -46,6 +53,8 @@ class Declaration:
     captured: Mapping[str, Any] = attrs.field(repr=False)
     # What the decorator saw to be wrong: sentences, reported with all others at opening.
     problems: tuple[str, ...] = ()
+    # What makes its SQL, if it is not `sql` as it stands: braces in it, or what is said instead.
+    source: Source | None = attrs.field(default=None, repr=False)
 
     @property
     def is_stream(self) -> bool:
@@ -59,25 +68,23 @@ class Declaration:
         return (*names.positional[1:], *names.keyword_only)
 
 
-def query(sql: LiteralString) -> Callable[[F], F]:
-    """Declare a query: the stub's signature and `sql` make the method; its body never runs.
-
-    Parameters of the SQL are written `:name` and are supplied by parameters of that name, or by
-    the fields of a parameter that is an attrs class, a dataclass or a NamedTuple (or by an
-    iterable of these, a batch). The return annotation says how rows are mapped. The stub is an
-    `async def`; that of a `RowStream` is a plain `def`.
-
-    Raises:
-        DeclarationError: there is nothing to declare: no SQL, or no function. All else that is
-            wrong is reported when the database opens.
-    """
+def query(sql: LiteralString, /, **fragments: Mapping[Any, LiteralString]) -> Callable[[F], F]:
+    """Declare a query by its SQL; `trio_sqlrepo.query` does it, and documents it."""
     if not isinstance(sql, str):
         raise DeclarationError(
             f'@query takes the SQL, as in @query("SELECT …"); it was given {_what(sql)}.'
         )
+    return query_of(sql, fragments=fragments)
+
+
+def query_of(
+    sql: str, source: Generated | None = None, *, fragments: Mapping[str, Any] = _NO_FRAGMENTS
+) -> Callable[[F], F]:
+    """Declare a query by its SQL, or by what is said instead."""
 
     def declare(stub: F) -> F:
         declaration = _declare(DeclarationKind.QUERY, stub, sql, sys._getframe(1))
+        declaration = _sourced(declaration, source, fragments)
         names = _Names.of(declaration.stub)
         plan = names.unused("plan")
         key = names.unused("_declaration")
@@ -88,9 +95,23 @@ def query(sql: LiteralString) -> Callable[[F], F]:
         else:
             call = f"await {names.self}._call{bound}"
         lines = [f"{plan} = {names.self}._plans[{key}]", f"return {call}"]
+        if declaration.source is not None and declaration.source.chooses:
+            chosen = f"if {plan}.choose is not None: {plan} = {plan}.choose({arguments})"
+            lines.insert(1, chosen)
         return cast("F", _method(declaration, names, lines, {key: declaration}))
 
     return declare
+
+
+def _sourced(
+    declaration: Declaration, source: Generated | None, fragments: Mapping[str, Any]
+) -> Declaration:
+    if source is not None:
+        return attrs.evolve(declaration, source=source)
+    if "{" not in declaration.sql and not fragments:
+        return declaration
+    template, problems = parse(declaration.sql, declaration.parameters, fragments)
+    return attrs.evolve(declaration, source=template, problems=(*declaration.problems, *problems))
 
 
 def transaction(body: F) -> F:

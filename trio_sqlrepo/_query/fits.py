@@ -108,6 +108,20 @@ def element_check(query: str, parameter: str, kind: type) -> Callable[..., None]
     return check
 
 
+def tuple_check(query: str, parameter: str, length: int) -> Callable[[Any], None]:
+    """Refuses what is no tuple of `length` elements."""
+    wanted = f"a tuple of {length}"
+
+    def check(value: Any) -> None:
+        if not isinstance(value, tuple):
+            raise refuse_parameter(query, parameter, wanted, Misfit(python_type(value)))
+        if len(value) != length:
+            misfit = Misfit(f"a tuple of {len(value)}")
+            raise refuse_parameter(query, parameter, wanted, misfit)
+
+    return check
+
+
 def lister(query: str, parameter: str, kind: type) -> Callable[[Any], Any]:
     """What a batch iterates over: anything iterable but text and bytes."""
     wanted = f"an iterable of {kind.__name__}"

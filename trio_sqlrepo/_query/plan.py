@@ -33,14 +33,24 @@ _WRITES: Final = frozenset({"insert", "update", "delete"})
 class Plan:
     """What a repository method needs to call its query. Immutable."""
 
-    __slots__ = ("batch", "bind", "statement")
+    __slots__ = ("batch", "bind", "choose", "statement")
 
-    def __init__(self, statement: Statement, bind: Callable[..., Any], *, batch: bool) -> None:
+    def __init__(
+        self,
+        statement: Statement,
+        bind: Callable[..., Any],
+        *,
+        batch: bool,
+        choose: Callable[..., Plan] | None = None,
+    ) -> None:
         self.statement = statement
         # The stub's arguments in order, self aside -> Parameters, or a list of them for a batch.
         # Raises MappingError and TypeError.
         self.bind = bind
         self.batch = batch
+        # Of a query with alternatives: the stub's arguments, as for `bind` -> the plan to run.
+        # Raises MappingError.
+        self.choose = choose
 
     def __repr__(self) -> str:
         return f"<Plan {self.statement.name}{' batch' if self.batch else ''}>"

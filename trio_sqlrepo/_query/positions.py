@@ -18,7 +18,7 @@ def position_of(parameter: str, sql: str) -> str:
     """Where `parameter` (with its prefix) first stands: " at line 1, column 8 of the SQL"."""
     for token in _TOKEN.finditer(sql):
         if token["parameter"] == parameter:
-            return _place(sql, token.start())
+            return place(sql, token.start())
     return ""  # written in a way that this pattern does not know
 
 
@@ -30,11 +30,12 @@ def position_in_list(parameter: str, sql: str) -> str:
             and _LIST_OPENS.search(sql, 0, token.start())
             and _LIST_CLOSES.match(sql, token.end())
         ):
-            return _place(sql, token.start())
+            return place(sql, token.start())
     return ""
 
 
-def _place(sql: str, offset: int) -> str:
+def place(sql: str, offset: int) -> str:
+    """Where the character at `offset` is, as messages say it."""
     return at(sql.count("\n", 0, offset) + 1, offset - sql.rfind("\n", 0, offset))
 
 

@@ -9,12 +9,11 @@ from typing import Any, Final, get_args, get_origin
 import attrs
 
 from trio_sqlrepo._base.errors import DeclarationError
-from trio_sqlrepo._query.annotations import Scope, arguments_by_class, unwrap, without_none
+from trio_sqlrepo._query.annotations import Scope, arguments_by_class, remark, unwrap, without_none
 from trio_sqlrepo._query.declare import Declaration, DeclarationKind, declared
 from trio_sqlrepo._query.markers import Json, RowCount
 from trio_sqlrepo._query.refusal import Refusal, sentences
 from trio_sqlrepo._query.streams import RowStream
-from trio_sqlrepo._query.values import remark
 
 __all__ = ["Parameter", "RowCount", "Shape", "Spec", "body_problems", "location", "make_spec"]
 
@@ -41,6 +40,20 @@ class Parameter:
     hint: Any
 
 
+@attrs.frozen(kw_only=True)
+class Reading:
+    """How parameters are read other than by the rule for `@query`."""
+
+    # Records whatever the SQL names: their own name may be that of a column.
+    records: frozenset[str] = frozenset()
+    # A tuple -> the SQL's names of its elements.
+    spread: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
+    # A name in the SQL that tells whether something is set -> what may be UNSET.
+    flags: Mapping[str, str] = attrs.field(factory=dict)
+    # Parameters and names of the SQL that other expansions of the query use.
+    elsewhere: frozenset[str] = frozenset()
+
+
 @attrs.frozen(eq=False, kw_only=True)
 class Spec:
     """One declared query of one concrete class: its types, resolved."""
@@ -52,6 +65,8 @@ class Spec:
     shape: Shape
     row: Any  # the type of a row; None for NONE and COUNT
     captured: Mapping[str, Any]
+    # What generated SQL and alternatives know more of the parameters.
+    reading: Reading = Reading()
 
 
 def location(declaration: Declaration, name: str) -> str:
@@ -108,7 +123,8 @@ def body_problems(declaration: Declaration, owner: type) -> list[str]:
         isinstance(v, (staticmethod, classmethod)) and declared(v) is declaration for v in holder
     ):
         problems.append("it is a static or class method; a query needs the instance's session")
-    if declaration.kind is DeclarationKind.QUERY and not declaration.sql.strip():
+    written = declaration.kind is DeclarationKind.QUERY and declaration.source is None
+    if written and not declaration.sql.strip():
         problems.append("its SQL is empty")
     return problems
 

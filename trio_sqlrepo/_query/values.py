@@ -12,7 +12,6 @@ from collections import abc
 from datetime import datetime
 from typing import (
     TYPE_CHECKING,
-    Annotated,
     Any,
     Final,
     Literal,
@@ -23,7 +22,7 @@ from typing import (
 from uuid import UUID
 
 from trio_sqlrepo._query import hooks
-from trio_sqlrepo._query.annotations import union_members, unwrap, without_none
+from trio_sqlrepo._query.annotations import remark, union_members, unwrap, without_none
 from trio_sqlrepo._query.choices import enum_codec, literal_codec
 from trio_sqlrepo._query.codec import Codec, optional
 from trio_sqlrepo._query.json_forms import (
@@ -39,6 +38,7 @@ from trio_sqlrepo._query.records import record_of
 from trio_sqlrepo._query.refusal import Refusal, title
 from trio_sqlrepo._query.table import ANY, NAIVE_DATETIME, SCALARS, UUID_BLOB
 from trio_sqlrepo._query.unions import union_codec
+from trio_sqlrepo._query.unset import Unset
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -129,6 +129,8 @@ class Codecs:
         return SCALARS.get(hint) if known else None
 
     def _choice(self, hint: Any) -> Codec | None:
+        if hint is Unset:
+            raise Refusal("UNSET has no column form; only @query.update knows fields left UNSET")
         if get_origin(hint) is Literal:
             return literal_codec(hint)
         return enum_codec(hint) if _is_class(hint, enum.Enum) else None
@@ -188,13 +190,6 @@ class Codecs:
             # NULL and the JSON text `null` are both None.
             return json_codec(both.title, *in_json(both), nullable=True)
         return optional(codec)
-
-
-def remark(hint: Any, markers: frozenset[type]) -> Any:
-    """`hint` with its markers put back."""
-    for marker in sorted(markers, key=lambda marker: marker.__name__):
-        hint = Annotated[hint, marker]
-    return hint
 
 
 def _is_class(hint: Any, base: type) -> bool:

@@ -16,13 +16,14 @@ from trio_sqlrepo._sqlite.inspect import Inspector
 from trio_sqlrepo._sqlite.leftovers import Leftovers
 from trio_sqlrepo._sqlite.script import Scripts
 from trio_sqlrepo._sqlite.streams import Streams
+from trio_sqlrepo._sqlite.tables import describe_table
 from trio_sqlrepo._sqlite.transaction import State, Transaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from trio_sqlrepo._base.driver import Checkpoint, Verdict
-    from trio_sqlrepo._base.inspection import Inspection
+    from trio_sqlrepo._base.inspection import Inspection, NoTable, Table
     from trio_sqlrepo._base.job import Row, SqlValue
     from trio_sqlrepo._sqlite.identity import FileIdentity
     from trio_sqlrepo._sqlite.link import Link
@@ -166,6 +167,10 @@ class SqliteDriver(DeclaredStatements):
     def inspect(self, sql: str) -> Inspection:
         """Compile without running and say what SQLite says of it. Never raises for wrong SQL."""
         return self._inspector.inspect(sql)
+
+    def describe_table(self, name: str) -> Table | NoTable:
+        """Say what a table or view is made of."""
+        return describe_table(self._link, name)
 
     def run_script(self, sql: str) -> None:
         """Run every statement of a migration inside the open transaction."""

@@ -109,6 +109,7 @@ class Inspector:
                 functions.add((second or "").lower())
             elif action == apsw.SQLITE_PRAGMA:
                 pragma = (first or "").lower()
+        triggers = self._triggers_among({action[4] for action in compiled.actions})
         inspection = Inspection(
             parameters=self._parameters(sql, compiled.names),
             columns=tuple(self._column(*column) for column in compiled.columns),
@@ -117,7 +118,8 @@ class Inspector:
             read_only=pragma != "optimize" if pragma is not None else compiled.read_only,
             actions=frozenset(actions),
             functions=frozenset(functions),
-            fires_triggers=self._names_trigger({action[4] for action in compiled.actions}),
+            fires_triggers=bool(triggers),
+            triggers=triggers,
             more_statements=self._has_more(sql[len(compiled.text) :]),
         )
         # The authorizer isn't asked about a VACUUM. Its code tells.
@@ -228,7 +230,7 @@ class Inspector:
             declared, _, not_null, in_key, _ = connection.column_metadata(database, table, column)
         except apsw.SQLError:  # a table-valued function's column
             return False
-        if not_null or not in_key or declared.upper() != "INTEGER":
+        if not_null or not in_key or (declared or "").upper() != "INTEGER":
             return not_null
         # An INTEGER PRIMARY KEY of one column is the rowid.
         keys = "SELECT count(*) FROM pragma_table_info(?, ?) WHERE pk"
@@ -236,18 +238,18 @@ class Inspector:
             row = connection.execute(keys, (table, database), can_cache=False).fetchall()
         return bool(row[0][0] == 1)
 
-    def _names_trigger(self, names: set[str | None]) -> bool:
-        """Whether one is a trigger: the authorizer names views and subqueries as well."""
+    def _triggers_among(self, names: set[str | None]) -> frozenset[str]:
+        """Which are triggers: the authorizer names views and subqueries as well."""
         wanted = names - {None}
         if not wanted:
-            return False
+            return frozenset()
         triggers = (
             "SELECT name FROM sqlite_schema WHERE type = 'trigger'"
             " UNION SELECT name FROM sqlite_temp_schema WHERE type = 'trigger'"
         )
         with self._link.as_own():
             rows = self._link.connection.execute(triggers, can_cache=False).fetchall()
-        return any(name in wanted for (name,) in rows)
+        return frozenset(str(name) for (name,) in rows if name in wanted)
 
 
 def _undeclarable(findings: Findings) -> Iterator[str]:

@@ -14,13 +14,14 @@ from trio_sqlrepo._base.errors import (
     DeclarationError,
     InternalError,
     MappingError,
+    SearchSyntaxError,
     SqlError,
     SqlRepoError,
 )
 from trio_sqlrepo._sqlite import codes
 from trio_sqlrepo._sqlite.cache import PARKED, Kept, StatementCache, abort
 from trio_sqlrepo._sqlite.gate import Gate, Mode
-from trio_sqlrepo._sqlite.scrub import run_time_message
+from trio_sqlrepo._sqlite.scrub import run_time_message, search_problem
 from trio_sqlrepo._sqlite.wal import Gauge
 
 if TYPE_CHECKING:
@@ -215,6 +216,9 @@ class Link:
             # Only the compiler knows a place in the SQL.
             if report.offset >= 0 or (compiling and compiling.message == report.message):
                 shown = report.message
+            elif (problem := search_problem(report.message)) is not None:
+                text = f"the text to search for is no FTS5 query: {problem}"
+                return report.error(SearchSyntaxError, codes.sentence(subject, text), query)
             else:
                 shown = run_time_message(report.message)
         return codes.converted(

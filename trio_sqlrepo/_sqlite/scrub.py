@@ -43,12 +43,29 @@ _OF_THE_SCHEMA = (
 _BEFORE_THE_VALUE = {
     "JSON path error near": "JSON path error",
     "bad JSON path:": "bad JSON path",
-    "fts5: syntax error near": "FTS5 syntax error",
-    "fts5:": "FTS5 error",
     "malformed MATCH expression:": "malformed MATCH expression",
-    # The compiler's own is shown by those who know that the statement does not compile.
-    "no such column:": "no such column in a full-text query",
 }
+# What FTS5 says of the text it is to search for. The compiler says some of this of the SQL: whoever
+# asks knows that the statement compiles.
+_OF_A_SEARCH = {
+    "fts5: syntax error near": "FTS5 syntax error",
+    "fts5: parser stack overflow": "too deeply nested",
+    "fts5 expression tree is too large": "too deeply nested",
+    "fts5: ": "the table's `detail` option does not allow this kind of query",
+    "no such column:": "it names a column that the table does not have",
+    "unterminated string": "a double quote is not closed",
+    "expected integer, got": "NEAR takes a number after the comma",
+    "unknown special query:": "a `*` stands before a word",
+    "parse error in rank function:": "the rank function is not one that FTS5 knows",
+}
+
+
+def search_problem(message: str) -> str | None:
+    """What is wrong with the text of a full-text search; None if the message is about no such.
+
+    `message` is that of SQLITE_ERROR from a statement that compiles.
+    """
+    return next((why for start, why in _OF_A_SEARCH.items() if message.startswith(start)), None)
 
 
 def run_time_message(message: str) -> str:

@@ -16,21 +16,19 @@ Writes that wait together share one transaction and one fsync. What each call is
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING, Any, Final, final
 
 from trio_sqlrepo._base.driver import Interrupted, Verdict
 from trio_sqlrepo._base.errors import (
-    DatabaseError,
     DatabaseLocked,
     DatabaseReplaced,
     OutcomeUnknown,
-    SqlError,
     SqlRepoError,
     TransactionAborted,
 )
 from trio_sqlrepo._base.job import Job, Kind, Stopped
 from trio_sqlrepo._worker.thread import ABORTED, Event, Worker
+from trio_sqlrepo._worker.told import named, not_run, own
 
 if TYPE_CHECKING:
     from trio_sqlrepo._base.job import Statement
@@ -146,7 +144,7 @@ class Writer(Worker):
 
     def _fail(self, job: Job, error: BaseException) -> None:
         job.value = None
-        job.error = _named(_own(error), job)
+        job.error = named(own(error), job)
         self._settle(job)
 
     def _serve_transaction(self) -> None:
@@ -353,7 +351,7 @@ class Writer(Worker):
             for job in members:
                 if job.error is None:
                     job.value = None
-                    job.error = _own(error)
+                    job.error = own(error)
             return True
         self.tally.commits += 1
         self.tally.writes += sum(job.error is None for job in members)
@@ -371,7 +369,7 @@ class Writer(Worker):
                         self._run_and_commit(job)
                     usable = self._check_in()
                 else:
-                    job.error = _not_run()
+                    job.error = not_run()
             self._settle(job)
             self._send(Event.NEWS)
 
@@ -383,30 +381,7 @@ class Writer(Worker):
         try:
             self._driver.begin_write()
         except BaseException as error:  # noqa: BLE001  # the call's
-            job.error = _named(error, job)
+            job.error = named(error, job)
             self._judge(error)
         finally:
             self.ticket.end()
-
-
-def _own(error: BaseException) -> BaseException:
-    """A copy for one more task: an exception raised in two grows both their tracebacks."""
-    mine = copy.copy(error)
-    mine.__cause__ = error.__cause__
-    return mine
-
-
-def _named(error: BaseException, job: Job) -> BaseException:
-    """Say for which call it was, of an error that came before its first statement."""
-    if isinstance(error, DatabaseError) and error.query is None:
-        error.query = job.parameters[0] if job.kind is Kind.ADHOC else job.label
-        text = str(error)
-        error.args = (f"{job.label}: {text[:1].lower()}{text[1:]}",)
-    return error
-
-
-def _not_run() -> SqlError:
-    return SqlError(
-        "The connection was lost with an earlier write of the same group; this one was undone and"
-        " not run again. Nothing of it was applied: call again."
-    )

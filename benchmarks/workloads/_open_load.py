@@ -1,4 +1,4 @@
-"""Does it hold 25 000 requests a second, of which 40 % are durable writes?"""
+"""Open load: 60 % lookups and 40 % durable writes that arrive whether or not any are answered."""
 
 from __future__ import annotations
 
@@ -8,11 +8,8 @@ from collections import Counter
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from benchmarks.contenders import AIOSQLITE, APSW, OURS, TO_THREAD
-from benchmarks.data import random_ids
-from benchmarks.goals import Limit
-from benchmarks.measure import Metrics, Size, Watch, percentiles
-from benchmarks.workload import Column, Workload
+from benchmarks.measure import FAILURES, Metrics, Size, Watch, kind_of, percentiles
+from benchmarks.workload import FAILED, Column
 
 if TYPE_CHECKING:
     from benchmarks.contenders import Client
@@ -23,7 +20,6 @@ IN_FLIGHT = 10_000  # what arrives beyond is dropped
 _TICK = 0.001  # seconds between two looks at the schedule
 _LEAVE = -1
 _PATTERN = 1000  # requests after which reads and writes repeat
-_REFUSED = {"PoolOverloaded", "PoolTimeout"}
 
 
 class OpenLoad:
@@ -38,7 +34,7 @@ class OpenLoad:
         self._loop = loop
         self._rate = size.rate
         self._total = max(int(size.rate * seconds), 1)
-        self._ids = random_ids(size.seed, _PATTERN)
+        self._ids = size.ids(_PATTERN)
         chosen = random.Random(size.seed)
         self._reads = [n < _PATTERN * READS for n in range(_PATTERN)]
         chosen.shuffle(self._reads)
@@ -89,20 +85,15 @@ class OpenLoad:
         try:
             await (self._client.lookup(id) if read else self._client.insert(id))
         except Exception as error:  # noqa: BLE001  # whatever a contender fails with is counted
-            self.counts[_kind(error)] += 1
+            self.counts[kind_of(error)] += 1
         else:
             self.answered[read].append(perf_counter() - self._start - number / self._rate)
 
 
-def _kind(error: Exception) -> str:
-    name = type(error).__name__
-    if "locked" in f"{name} {error}".lower() or "Busy" in name:
-        return "lock_errors"
-    return "refused" if name in _REFUSED else "errors"
-
-
-async def run(client: Client, loop: Loop, size: Size) -> Metrics:
-    await OpenLoad(client, loop, size, size.seconds / 10).run()
+async def open_load(client: Client, loop: Loop, size: Size) -> Metrics:
+    """Make the requests of `size.seconds` at `size.rate`; what became of them."""
+    warm_up = OpenLoad(client, loop, size, size.seconds / 10)
+    await warm_up.run()
     watch = Watch()
     load = OpenLoad(client, loop, size, size.seconds)
     seconds = await load.run()
@@ -113,37 +104,20 @@ async def run(client: Client, loop: Loop, size: Size) -> Metrics:
         **percentiles(answered),
         **percentiles(load.answered[True], "reads_"),
         **percentiles(load.answered[False], "writes_"),
-        **{name: load.counts[name] for name in ("dropped", "refused", "lock_errors", "errors")},
+        "dropped": load.counts["dropped"],
+        **{name: load.counts[name] for name in FAILURES},
+        "acknowledged": len(warm_up.answered[False]) + len(load.answered[False]),
     }
 
 
-WORKLOAD = Workload(
-    name="open_load",
-    question="Does it hold 25 000 requests a second, 60 % reads and 40 % durable writes?",
-    contenders=(OURS, APSW, AIOSQLITE, TO_THREAD),
-    goals=(
-        Limit(of=OURS.name, metric="p95_ms", title="p95 in ms", at_most=5.0),
-        Limit(of=OURS.name, metric="dropped", title="dropped", at_most=0, worst=True),
-        Limit(of=OURS.name, metric="refused", title="refused", at_most=0, worst=True),
-        Limit(of=OURS.name, metric="lock_errors", title="lock errors", at_most=0, worst=True),
-        Limit(of=OURS.name, metric="errors", title="other errors", at_most=0, worst=True),
-    ),
-    size=Size(seconds=8.0, rate=25_000),
-    quick=Size(seconds=0.1, rate=2_000),
-    run=run,
-    rounds=3,
-    columns=(
-        Column("rate", "answered/s", 0),
-        Column("p50_ms", "p50 ms", 2),
-        Column("p95_ms", "p95 ms", 2),
-        Column("p99_ms", "p99 ms", 2),
-        Column("reads_p95_ms", "reads p95", 2),
-        Column("writes_p95_ms", "writes p95", 2),
-        Column("cpu_us", "CPU µs"),
-        Column("dropped", "dropped", 0),
-        Column("refused", "refused", 0),
-        Column("lock_errors", "lock errors", 0),
-        Column("errors", "errors", 0),
-    ),
-    compare="p95_ms",
+COLUMNS = (
+    Column("rate", "answered/s", 0),
+    Column("p50_ms", "p50 ms", 2),
+    Column("p95_ms", "p95 ms", 2),
+    Column("p99_ms", "p99 ms", 2),
+    Column("reads_p95_ms", "reads p95", 2),
+    Column("writes_p95_ms", "writes p95", 2),
+    Column("cpu_us", "CPU µs"),
+    Column("dropped", "dropped", 0),
+    *FAILED,
 )
