@@ -63,6 +63,7 @@ from trio_sqlrepo._base.stats import Stats as Stats
 from trio_sqlrepo._base.warnings import DegradedSize as DegradedSize
 from trio_sqlrepo._base.warnings import FewIdleReaders as FewIdleReaders
 from trio_sqlrepo._base.warnings import HighErrorRate as HighErrorRate
+from trio_sqlrepo._base.warnings import LongStream as LongStream
 from trio_sqlrepo._base.warnings import PoolWarning as PoolWarning
 from trio_sqlrepo._base.warnings import ReplacedConnections as ReplacedConnections
 from trio_sqlrepo._base.warnings import SlowOperation as SlowOperation
@@ -88,6 +89,8 @@ from trio_sqlrepo._query.markers import Json as Json
 from trio_sqlrepo._query.markers import Naive as Naive
 from trio_sqlrepo._query.markers import RowCount as RowCount
 from trio_sqlrepo._query.querying import query as query
+from trio_sqlrepo._query.streams import Rows as Rows
+from trio_sqlrepo._query.streams import RowStream as RowStream
 from trio_sqlrepo._query.unset import UNSET as UNSET
 from trio_sqlrepo._query.unset import Unset as Unset
 from trio_sqlrepo._repository import Repository as Repository
