@@ -167,9 +167,8 @@ class Hub:
 
     def hear(self) -> None:
         """Act on what threads have posted."""
-        outbox = self._outbox
-        while outbox:
-            message = outbox.popleft()
+        while self._outbox:
+            message = self._outbox.popleft()
             if message.changes is not None:  # of a thread that was given up, too
                 self.live.note(message.changes)
             self._hear(message)
