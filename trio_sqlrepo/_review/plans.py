@@ -67,20 +67,20 @@ def plan_findings(where: str, steps: Sequence[PlanStep]) -> tuple[Finding, ...]:
             text = f"{table} is read from end to end, to make an index for this one call."
             found[Finding(concern=Concern.SCAN, where=where, subject=table, text=text)] = None
         elif (purpose := _sorted(step.detail)) is not None:
-            text = f"all rows found are sorted for {purpose} before the first is given."
+            text = f"rows are put into a temporary B-tree for {purpose}."
             found[Finding(concern=Concern.SORT, where=where, subject=purpose, text=text)] = None
     return tuple(found)
 
 
 def indexes_used(steps: Sequence[PlanStep], names: Collection[str]) -> frozenset[str]:
     """Which of the indexes `names` the plan goes by."""
-    return frozenset(
-        name
-        for step in walk(steps)
-        for mark in _USES_INDEX
-        for name in names
-        if f"{step.detail} ".partition(mark)[2].startswith(f"{name} ")
-    )
+    used = set()
+    for step in walk(steps):
+        for mark in _USES_INDEX:
+            rest = f"{step.detail} ".partition(mark)[2]
+            # One name may begin like another, as `by` and `by room` do.
+            used.add(max((n for n in names if rest.startswith(f"{n} ")), key=len, default=""))
+    return frozenset(used - {""})
 
 
 def _made_by(detail: str) -> str | None:

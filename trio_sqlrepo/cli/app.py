@@ -71,18 +71,21 @@ def run(arguments: Sequence[str] | None = None) -> int:
             code = command.main(
                 args=None if arguments is None else list(arguments), standalone_mode=False
             )
+        sys.stdout.flush()  # here, where it can be caught
     except Refused as refusal:
         return _say(str(refusal), 2)
     except _UsageError as error:
         return _say(error.format_message(), 2)
     except (Failed, SqlRepoError) as error:
         return _say(str(error), 1)
-    except (KeyboardInterrupt, typer.Abort):
-        return _say("interrupted.", _INTERRUPTED)
+    except typer.Abort:  # what older versions of typer make of Ctrl-C
+        code = _INTERRUPTED
     except BrokenPipeError:  # `| head`: nobody reads on
         # What is still buffered would be written at exit, and fail there.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    if code == _INTERRUPTED:
+        return _say("interrupted.", _INTERRUPTED)
     return code or 0
 
 

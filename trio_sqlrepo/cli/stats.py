@@ -21,6 +21,7 @@ from trio_sqlrepo.cli.terminal import make_console
 
 _KIB = 1024
 _VERSION = 1
+_WIDE = 110  # columns of a terminal where there is room for whose index it is
 
 
 def stats(
@@ -63,14 +64,17 @@ def _print(console: Console, file: Path, pages: FilePages) -> None:
     )
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     table.add_column("Name", overflow="fold")
+    wide = console.width >= _WIDE
     table.add_column("Kind")
+    if wide:
+        table.add_column("Of", overflow="fold")
     for heading in ("Pages", "Size", "Of all", "Filled", "In order"):
         table.add_column(heading, justify="right", no_wrap=True)
     for each in pages.objects:
-        kind = "table" if each.kind == "table" else f"index of {each.table}"
         table.add_row(
             Text(each.name),
-            Text(kind),
+            each.kind,
+            *([Text(each.table)] * wide),
             str(each.pages),
             _size(each.pages * pages.page_size),
             _share(each.pages, pages.pages),
@@ -78,9 +82,8 @@ def _print(console: Console, file: Path, pages: FilePages) -> None:
             _share(each.sequential_pages, each.pages),
         )
     free = _share(pages.free_pages, pages.pages)
-    table.add_row(
-        "(free)", "", str(pages.free_pages), _size(pages.free_pages * pages.page_size), free, "", ""
-    )
+    size = _size(pages.free_pages * pages.page_size)
+    table.add_row("(free)", *([""] * (1 + wide)), str(pages.free_pages), size, free, "", "")
     console.print(table)
 
 
