@@ -34,9 +34,8 @@ def test_a_package_has_what_it_imports_from_within_but_nothing_generic(app: App)
         """
         from chat import MIGRATIONS, Messages
         from trio_sqlrepo import CrudRepository
-        from shop.parts import Parts
+        from shop.parts import Base, Parts
         SAME = Parts
-        LOOSE = [{}]
         """,
     )
     app.write(

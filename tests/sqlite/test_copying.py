@@ -56,6 +56,7 @@ def test_everything_of_the_schema_is_there_and_no_row(db_path: Path) -> None:
     assert driver.inspect("DELETE FROM parent").triggers == {"gone"}
     # Double quotes are names again, as on every connection.
     assert driver.inspect('SELECT "nothing" FROM parent').error is not None
+    assert driver.inspect('CREATE INDEX parent_c ON parent (c) WHERE c = "x"').error is not None
     driver.close()
 
 

@@ -116,6 +116,19 @@ def test_a_file_without_a_wal_is_read_with_locks(db_path: Path) -> None:
     other.close()
 
 
+def test_a_lock_is_waited_for(db_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(db_path, "delete")
+    other = apsw.Connection(str(db_path))
+    other.execute("BEGIN EXCLUSIVE")
+
+    def release() -> bool:  # asked while it waits
+        other.close()
+        return False
+
+    monkeypatch.setattr(looking, "never", release)
+    assert look(str(db_path), SQLiteConfig(busy_timeout=60), names) == ["a"]
+
+
 def test_a_transaction_left_half_way_is_told(db_path: Path) -> None:
     make(db_path, "delete")
     connection = apsw.Connection(str(db_path))

@@ -110,6 +110,17 @@ def test_allow_names_queries_of_these_classes() -> None:
     )  # fmt: skip
 
 
+def test_a_method_is_allowed_and_no_other_of_its_name() -> None:
+    class Other(Repository):
+        @query("SELECT stars FROM message")
+        async def all(self) -> list[int | None]: ...
+
+    with pytest.raises(AssertionError, match=r"\n\nOther\.all \("):
+        assert_no_full_scans(
+            Messages, Other, migrations=SCHEMA, allow=[Messages.all, Messages.found, Messages.take]
+        )
+
+
 def test_what_an_inherited_query_is_allowed_it_is_allowed_in_every_class() -> None:
     class More(Messages):
         pass

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 _OBJECTS: Final = """
     SELECT name, sql FROM sqlite_schema
     WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
-        AND name NOT IN (SELECT name FROM pragma_table_list WHERE type = 'shadow')
         AND tbl_name NOT IN (SELECT name FROM pragma_table_list WHERE type = 'shadow')
     ORDER BY CASE
         WHEN type = 'table' THEN sql LIKE 'CREATE VIRTUAL%' WHEN type = 'index' THEN 2
@@ -83,10 +82,9 @@ def _make(connection: apsw.Connection, schema: _Schema, path: str) -> None:
     connection.config(apsw.SQLITE_DBCONFIG_DQS_DDL, 0)
     if not schema.statistics:
         return
-    connection.execute("ANALYZE")  # makes the tables
+    connection.execute("ANALYZE")  # makes the tables; there is nothing to put into them
     for table, rows in schema.statistics.items():
-        connection.execute(f"DELETE FROM {table}")  # noqa: S608  # a constant
         for row in rows:
             marks = ", ".join("?" * len(row))
-            connection.execute(f"INSERT INTO {table} VALUES ({marks})", row)  # noqa: S608  # likewise
+            connection.execute(f"INSERT INTO {table} VALUES ({marks})", row)  # noqa: S608  # a constant
     connection.execute("ANALYZE sqlite_schema")  # the planner reads them now

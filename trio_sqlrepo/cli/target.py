@@ -176,7 +176,7 @@ def _told(error: BaseException, name: str) -> str:
 def _defined_in(module: ModuleType) -> list[type[Repository]]:
     """The repositories of a module, or of a package; none that is left generic."""
     package = f"{module.__name__}."
-    found = [
+    return [
         each
         for each in vars(module).values()
         if isinstance(each, type)
@@ -184,7 +184,6 @@ def _defined_in(module: ModuleType) -> list[type[Repository]]:
         and f"{each.__module__}.".startswith(package)
         and not getattr(each, "__parameters__", ())
     ]
-    return list(dict.fromkeys(found))
 
 
 def _called(found: object) -> str:
