@@ -1,10 +1,11 @@
 # The house, from the top floor down. One frozen job goes down, one outcome comes up, nothing calls
 # upward; each floor imports only from floors below it (import-linter keeps it so).
 #
-#   cli/            7  python -m trio_sqlrepo demo
+#   cli/            7  trio-sqlrepo check, explain, stats, demo
 #   testing/        7  the test kit that applications import
 #   _opening.py     6  open_database: the nursery that owns everything
 #   _database.py    6  Database
+#   _review/        6  declared queries against a schema, without a pool
 #   _repository.py  5  Repository; on it stand CrudRepository and declared()
 #   _data/          4  sessions, bodies, migrations, the check of every declared query
 #   _pool/          3  who runs what when: lanes, leases, the supervisor. Trio tasks, no SQL
