@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.sqlite.support import run_in, writes
-from trio_sqlrepo._base.driver import Verdict
+from trio_sqlrepo._base.config import SqlFunction, SQLiteConfig
+from trio_sqlrepo._base.driver import Interrupted, Role, Verdict
 from trio_sqlrepo._base.errors import DatabaseReplaced
 from trio_sqlrepo._sqlite.identity import FileIdentity
+from trio_sqlrepo.testing import ChildReader
 
 if TYPE_CHECKING:
+    from tests.sqlite.support import Opener
     from trio_sqlrepo._sqlite import SqliteDriver
 
 INSERT = writes("INSERT INTO room (name) VALUES ('cellar')")
@@ -68,6 +71,41 @@ def test_the_wal_goes_into_a_file_that_moved_once_its_readers_have_ended(
     writer.close()
     wal = Path(f"{db_path}-wal")
     assert not wal.exists() or not wal.stat().st_size
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_a_wal_that_was_deleted_goes_into_the_file_as_a_whole(
+    opened: Opener, reader: SqliteDriver, db_path: Path, *, interrupted: bool
+) -> None:
+    """What a checkpoint moves beside a reader is parts of two states: with the WAL gone, damage."""
+
+    def stop() -> int:
+        writer.abort()
+        return 1
+
+    writer = opened(Role.WRITER, SQLiteConfig(functions={"stop": SqlFunction(call=stop)}))
+    grow = writes("INSERT INTO room (name) SELECT hex(randomblob(2000)) FROM room, room AS other")
+    for _ in range(3):
+        run_in(writer, grow)
+    reader.begin_read()
+    run_in(writer, writes("DELETE FROM room WHERE id % 2"))
+    rows = writer.execute("SELECT count(*) FROM room")
+    Path(f"{db_path}-wal").unlink()
+    if interrupted:
+        with pytest.raises(Interrupted):  # which is in effect until the next statement
+            writer.execute(
+                "WITH n(i) AS (SELECT stop() UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+            )
+
+    def end_the_reader() -> bool:
+        reader.close()
+        return False
+
+    writer.give_up = end_the_reader
+    writer.close()
+    with ChildReader() as child:
+        assert child.read(db_path, "PRAGMA integrity_check") == [("ok",)]
+        assert child.read(db_path, "SELECT count(*) FROM room") == rows
 
 
 def test_reading_acknowledges_nothing_and_compares_nothing(

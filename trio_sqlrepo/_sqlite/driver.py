@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, final
 
 import apsw
 
+from trio_sqlrepo._base.driver import Interrupted
 from trio_sqlrepo._base.errors import DeclarationError, SqlRepoError
 from trio_sqlrepo._sqlite import codes, proof, wal
 from trio_sqlrepo._sqlite.adhoc import AdHoc
@@ -35,6 +36,7 @@ R = TypeVar("R")
 
 # How long a connection that closes waits for readers of a file that was swapped away. Seconds.
 _READERS_END: Final = 10.0
+_ATTEMPTS: Final = 4  # to empty its WAL
 
 
 @final
@@ -133,7 +135,7 @@ class SqliteDriver(DeclaredStatements):
         self.rollback()
         if self._identity is not None and not self._link.reads_only:
             with contextlib.suppress(SqlRepoError):
-                if not self._identity.has_moved:
+                if self._identity.is_in_place:
                     self.checkpoint(truncate=False, patience=0.0)
                 else:
                     self._empty_wal()
@@ -145,14 +147,25 @@ class SqliteDriver(DeclaredStatements):
             self._connection.close(force=True)
 
     def _empty_wal(self) -> None:
-        """Move all of the WAL into the file that was opened, though another bears its path now.
+        """Move all of the WAL into the file that was opened, though either has lost its name.
 
-        SQLite would leave it to that one, and apply it to whatever stands there. Where this
-        connection is the first to notice, readers may be at it that are being ended: it waits for
-        them until it is told to end itself. They have ended by then: the second attempt is free.
+        Where another file bears the path, SQLite would leave the WAL to that one and apply it to
+        whatever stands there. Where the WAL was deleted, its content goes with the last descriptor;
+        and what a checkpoint beside a reader has moved of it is no state of the file's, but parts
+        of two.
+
+        Where this connection is the first to notice, readers may be at it that are being ended: it
+        waits for them until it is told to end itself. They have ended by then: the next attempt is
+        free. An interrupt may still be in effect that was meant for what ran before; it ends one.
         """
-        if self.checkpoint(truncate=True, patience=_READERS_END).busy:
-            self.checkpoint(truncate=True, patience=0.0)
+        patience = _READERS_END
+        for _ in range(_ATTEMPTS):
+            try:
+                if not self.checkpoint(truncate=True, patience=patience).busy:
+                    return
+            except Interrupted:
+                continue
+            patience = 0.0
 
     # -- ad hoc --------------------------------------------------------------------------------
 

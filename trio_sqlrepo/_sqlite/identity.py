@@ -31,6 +31,11 @@ class FileIdentity:
         path, number = self._files[0]
         return file_number(path) != number
 
+    @property
+    def is_in_place(self) -> bool:
+        """Whether both files still bear their names."""
+        return all(number in {None, file_number(path)} for path, number in self._files)
+
     def leaves_wal(self) -> str | None:
         """Give the path of a WAL with content that belongs to a database no longer beside it.
 
