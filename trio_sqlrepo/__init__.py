@@ -14,9 +14,11 @@
 #   _base/          0  errors, settings, jobs, the driver protocol
 """A trio-native, structured-concurrency repository framework for SQLite."""
 
+from trio_sqlrepo._base.backup import BackupProgress as BackupProgress
 from trio_sqlrepo._base.config import PoolConfig as PoolConfig
 from trio_sqlrepo._base.config import SqlFunction as SqlFunction
 from trio_sqlrepo._base.config import SQLiteConfig as SQLiteConfig
+from trio_sqlrepo._base.errors import BackupError as BackupError
 from trio_sqlrepo._base.errors import CheckViolation as CheckViolation
 from trio_sqlrepo._base.errors import DatabaseCorrupt as DatabaseCorrupt
 from trio_sqlrepo._base.errors import DatabaseError as DatabaseError

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Final, final
 
 import attrs
@@ -18,6 +19,7 @@ from trio_sqlrepo._base.errors import DatabaseReplaced, DeclarationError, OpenEr
 from trio_sqlrepo._data.contract import Contract, check_repositories
 from trio_sqlrepo._data.migrate import Migration, migrate, read_migrations
 from trio_sqlrepo._database import Database
+from trio_sqlrepo._pool.backup import Backups
 from trio_sqlrepo._pool.fork import guard
 from trio_sqlrepo._pool.lane import Lane
 from trio_sqlrepo._pool.live import LiveQueries
@@ -26,6 +28,7 @@ from trio_sqlrepo._pool.supervisor import Supervisor
 from trio_sqlrepo._pool.wal import Governor
 from trio_sqlrepo._repository import Repository
 from trio_sqlrepo._sqlite import FileIdentity, SqliteDriver, open_driver
+from trio_sqlrepo._sqlite.copying import Copy
 from trio_sqlrepo._worker.checkpointer import Checkpointer
 from trio_sqlrepo._worker.commit import Writer
 from trio_sqlrepo._worker.live import LiveReader
@@ -125,7 +128,8 @@ async def open_of_parts(  # noqa: PLR0917  # open_database's own, in its order
     writers, readers = _make_lanes(config, opener)
     governor = None if name == MEMORY else Governor(opener.path, sqlite.wal_size_limit)
     live = LiveQueries(own_connection=not opener.sole, others=name != MEMORY)
-    pool = Pool(name, config, readers, writers, governor, live=live)
+    backups = Backups(partial(Copy, opener.path, sqlite), in_memory=name == MEMORY)
+    pool = Pool(name, config, readers, writers, governor, live=live, backups=backups)
     guard(pool)
 
     def make_worker(lane: Lane, worker_name: str) -> Worker:
@@ -139,6 +143,8 @@ async def open_of_parts(  # noqa: PLR0917  # open_database's own, in its order
             )  # fmt: skip
         elif lane is live.lane:
             worker = LiveReader(worker_name, opener.open_observer, lane, pool.post)
+        elif lane is backups.lane:
+            worker = Reader(worker_name, opener.open_copier, lane, pool.post)
         else:
             worker = Checkpointer(worker_name, opener.open_checkpointer, lane, pool.post)
         if parts.equip is not None:
@@ -283,6 +289,9 @@ class _Opener:
         driver = self._open(worker, Role.READER)
         worker.tally.make_room(len(self.contract.statements))
         return driver
+
+    def open_copier(self, worker: Worker) -> Driver:
+        return self._open(worker, Role.READER)  # it runs no declared query
 
     def open_checkpointer(self, worker: Worker) -> Driver:
         return self._open(worker, Role.CHECKPOINTER)

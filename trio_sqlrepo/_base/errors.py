@@ -55,6 +55,14 @@ class MigrationError(SqlRepoError):
     """A migration failed, or an applied one was changed or is missing. Nothing of it stays."""
 
 
+class BackupError(SqlRepoError):
+    """A copy of the database could not be made, or is not sound. Nothing of it stays.
+
+    Not raised where the target's disk is full (`DiskFull`), or where reading the database failed:
+    that is what a call would raise that meets it.
+    """
+
+
 class PoolError(SqlRepoError):
     """The root of what a pool refuses."""
 

@@ -23,6 +23,7 @@ from trio_sqlrepo._base.warnings import (
     SlowOperation,
     WalOverLimit,
 )
+from trio_sqlrepo._base.job import Kind
 from trio_sqlrepo._pool.state import State
 from trio_sqlrepo._worker.record import Tally
 
@@ -184,6 +185,8 @@ class Observer:
         """What threads work on for longer than the limit: since when it was called."""
         found: dict[str, float] = {}
         for job in self._pool.outstanding:
+            if job.kind is Kind.BACKUP:
+                continue  # as long as its file is large; what it keeps in the WAL is told
             if job.worker is not None and now - job.enqueued > limit:
                 found[job.label] = max(found.get(job.label, 0.0), now - job.enqueued)
         return found
