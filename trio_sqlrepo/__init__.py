@@ -73,7 +73,8 @@ from trio_sqlrepo._crud import CrudRepository as CrudRepository
 from trio_sqlrepo._data.feed import feed as feed
 from trio_sqlrepo._data.live import ChangeFeed as ChangeFeed
 from trio_sqlrepo._data.live import Live as Live
-from trio_sqlrepo._data.migrate import Migration as Migration
+from trio_sqlrepo._data.migration import Migration as Migration
+from trio_sqlrepo._data.migration import MigrationSet as MigrationSet
 from trio_sqlrepo._data.session import Session as Session
 from trio_sqlrepo._data.transaction import Snapshot as Snapshot
 from trio_sqlrepo._data.transaction import Transaction as Transaction

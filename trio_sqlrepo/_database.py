@@ -209,7 +209,9 @@ class Database(LoopSession):
         """
         target = _checked_target(path)
         if inspect.iscoroutinefunction(progress):
-            raise TypeError("Database.backup(progress=...) takes a plain function, not an async one.")
+            raise TypeError(
+                "Database.backup(progress=...) takes a plain function, not an async one."
+            )
         await trio.lowlevel.checkpoint()
         backups = self._pool.backups
         assert backups is not None

@@ -17,7 +17,8 @@ from trio_sqlrepo._base.config import PoolConfig, SQLiteConfig
 from trio_sqlrepo._base.driver import Role
 from trio_sqlrepo._base.errors import DatabaseReplaced, DeclarationError, OpenError
 from trio_sqlrepo._data.contract import Contract, check_repositories
-from trio_sqlrepo._data.migrate import Migration, migrate, read_migrations
+from trio_sqlrepo._data.migrate import migrate
+from trio_sqlrepo._data.migration import Migration, read_migrations
 from trio_sqlrepo._database import Database
 from trio_sqlrepo._pool.backup import Backups
 from trio_sqlrepo._pool.fork import guard
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable
 
     from trio_sqlrepo._base.driver import Driver
-    from trio_sqlrepo._data.migrate import MigrationSource
+    from trio_sqlrepo._data.migration import MigrationSource
 
 MEMORY: Final = ":memory:"
 _POOL: Final = PoolConfig()
@@ -66,15 +67,16 @@ def open_database(
         path: the file; never read as a URI. `":memory:"` is a private database in memory whose
             one connection serves reads and writes.
         repositories: the repository classes that will be bound to it.
-        migrations: a directory of `NNNN_name.sql` files, or a sequence of `Migration` or SQL
-            scripts; each is applied once, in order.
+        migrations: a directory of `NNNN_name.sql` (and `.py`) files, or a `MigrationSet`, or a
+            sequence of these, of `Migration` and of SQL scripts; each is applied once, in order.
         pool: how many connections serve, how long calls wait.
         sqlite: how each connection is set up.
         converter: the cattrs converter for column values of types of your own.
 
     Raises:
         OpenError: the file can't be opened, is no database, or can't be set up as configured.
-        MigrationError: a migration failed, or an applied one was changed or is missing.
+        MigrationError: a migration failed, an applied one was changed or is missing, or the
+            database belongs to a newer version of the application.
         DeclarationError: declared queries do not fit; all of them are listed.
     """
     if isinstance(repositories, type):

@@ -52,7 +52,10 @@ class OpenError(SqlRepoError):
 
 
 class MigrationError(SqlRepoError):
-    """A migration failed, or an applied one was changed or is missing. Nothing of it stays."""
+    """A migration failed, an applied one was changed or is missing, or the database is a newer one.
+
+    Nothing of a migration that failed stays.
+    """
 
 
 class BackupError(SqlRepoError):

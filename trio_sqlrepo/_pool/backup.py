@@ -2,9 +2,9 @@
 
 The connection is one of its own, opened for each backup and closed after it. Not a reader's: a
 backup lasts as long as its file is large, and would take that reader from the calls. Nor the
-checkpointer's: the read transaction that a backup holds keeps the WAL from being cut, not from being
-moved into the file as far as the backup's view reaches, and that is the checkpointer's work. For a
-database in memory there is only one connection, and calls wait while it copies.
+checkpointer's: the read transaction that a backup holds keeps the WAL from being cut, but not from
+being moved into the file as far as the backup's view reaches, which is the checkpointer's work. For
+a database in memory there is only one connection, and calls wait while it copies.
 
 One backup at a time: two would halve each other's disk, and the second one starts with the newest
 state when it starts.
@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Final, Protocol, final
 
 import trio
 from trio.lowlevel import current_trio_token, enable_ki_protection
@@ -37,8 +37,22 @@ if TYPE_CHECKING:
     from trio_sqlrepo._worker.thread import Worker
 
 Progress = Callable[[BackupProgress], object]
-# Makes a copy of the database at hand: target, overwrite, check, report.
-MakeCopy = Callable[[str, bool, Callable[[], None], Callable[[BackupProgress], None]], "Copy"]
+
+
+class MakeCopy(Protocol):
+    """Makes a copy of the database at hand, which is nothing yet; see `Copy`."""
+
+    def __call__(
+        self,
+        target: str,
+        *,
+        overwrite: bool,
+        check: Callable[[], None],
+        report: Callable[[BackupProgress], None],
+    ) -> Copy:
+        """Make it."""
+        ...
+
 
 _EVERY: Final = 0.05  # seconds between two reports
 # How often a thread that waits for its report to be heard looks if anybody still wants it. Seconds.
@@ -72,7 +86,8 @@ class Backups:
         """
         async with self._turn:
             reporter = None if progress is None else _Reporter(progress)
-            work = partial(_make, self._make_copy, target, overwrite, reporter)
+            new_copy = partial(self._make_copy, target, overwrite=overwrite)
+            work = partial(_make, new_copy, reporter)
             job = Job(Kind.BACKUP, _LABEL, writes=False, work=work)
             if self.lane is None:
                 await pool.run(job)
@@ -100,12 +115,10 @@ class Backups:
         raise pool.refusal()
 
 
-def _make(
-    make_copy: MakeCopy, target: str, overwrite: bool, reporter: _Reporter | None, hands: Hands  # noqa: FBT001
-) -> None:
+def _make(new_copy: Callable[..., Copy], reporter: _Reporter | None, hands: Hands) -> None:
     """Make a copy of what the open read transaction sees. Worker thread."""
     report = _unheard if reporter is None else partial(reporter.report, hands)
-    copy = make_copy(target, overwrite, partial(_check, hands), report)
+    copy = new_copy(check=partial(_check, hands), report=report)
     try:
         copy.open()
         hands.driver.apply(copy.fill, ())

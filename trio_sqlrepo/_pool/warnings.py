@@ -14,6 +14,7 @@ import attrs
 import trio
 from trio.lowlevel import enable_ki_protection
 
+from trio_sqlrepo._base.job import Kind
 from trio_sqlrepo._base.warnings import (
     DegradedSize,
     FewIdleReaders,
@@ -23,7 +24,6 @@ from trio_sqlrepo._base.warnings import (
     SlowOperation,
     WalOverLimit,
 )
-from trio_sqlrepo._base.job import Kind
 from trio_sqlrepo._pool.state import State
 from trio_sqlrepo._worker.record import Tally
 

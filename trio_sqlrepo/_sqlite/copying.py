@@ -9,8 +9,8 @@ all the time, are in docs/backup.md.
 The way of a copy:
 
   1. `open`: a temporary file beside the target, made by this process alone (O_EXCL).
-  2. `fill`: the pages, in short steps. What was written goes to the disk every few MiB: one fsync of
-     everything at the end would be a step that nobody can cancel, and would stall other writers.
+  2. `fill`: the pages, in short steps. What was written goes to the disk every few MiB: one fsync
+     of everything at the end would be a step that nobody can cancel, and would stall other writers.
   3. `seal`: the copy leaves WAL mode, is closed, opened anew and checked by SQLite, and synced.
   4. `publish`: it gets its name, atomically, and the directory is synced.
 
@@ -25,7 +25,7 @@ import errno
 import os
 import secrets
 import stat
-from typing import TYPE_CHECKING, Final, NoReturn, final
+from typing import TYPE_CHECKING, Any, Final, NoReturn, final
 
 import apsw
 
@@ -74,7 +74,8 @@ class Copy:
         source: str,
         config: SQLiteConfig,
         target: str,
-        overwrite: bool,  # noqa: FBT001  # given by position, through two partials
+        *,
+        overwrite: bool,
         check: Callable[[], None],
         report: Callable[[BackupProgress], None],
     ) -> None:
@@ -121,7 +122,11 @@ class Copy:
             self._descriptor = os.open(self._temporary, flags, self._mode())
         with self._blaming_sqlite():
             self._connection = connection = self._connect()
-            for pragma in ("locking_mode = EXCLUSIVE", "journal_mode = MEMORY", "synchronous = FULL"):
+            for pragma in (
+                "locking_mode = EXCLUSIVE",
+                "journal_mode = MEMORY",
+                "synchronous = FULL",
+            ):
                 connection.execute(f"PRAGMA {pragma}").fetchall()
 
     def fill(self, source: apsw.Connection) -> None:
@@ -132,7 +137,7 @@ class Copy:
             BackupError, DiskFull: writing the copy did.
         """
         assert self._connection is not None
-        page_size = source.execute("PRAGMA page_size").fetchall()[0][0]
+        page_size: Any = source.execute("PRAGMA page_size").fetchall()[0][0]
         at_once = max(_STEP // page_size, 1)
         unsynced = 0
         backup = self._connection.backup("main", source, "main")
@@ -261,9 +266,7 @@ class Copy:
     def _tell(self, backup: apsw.Backup) -> None:
         total = backup.page_count
         self._report(
-            BackupProgress(
-                stage="copying", pages_done=total - backup.remaining, pages_total=total
-            )
+            BackupProgress(stage="copying", pages_done=total - backup.remaining, pages_total=total)
         )
 
     def _damage(self) -> str | None:
