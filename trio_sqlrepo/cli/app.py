@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Final, cast
 
 import typer
 
+from trio_sqlrepo.cli.backup import backup
 from trio_sqlrepo.cli.demo import Plan, Refused, run_demo
+from trio_sqlrepo.cli.migrate import migrate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +40,10 @@ def demo(
 ) -> int:
     """Run a chat service under full load on a real database file and measure it."""
     return run_demo(Plan(seconds=seconds, users=users, path=path))
+
+
+app.command()(migrate)
+app.command()(backup)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
