@@ -124,6 +124,7 @@ def _make(new_copy: Callable[..., Copy], reporter: _Reporter | None, hands: Hand
         hands.driver.apply(copy.fill, ())
         hands.driver.rollback()  # from here on it keeps nothing in the WAL
         copy.seal()
+        _check(hands)
         # As before a COMMIT: if nobody waits for it any more, there must be none.
         if not hands.ticket.may_commit():
             raise Interrupted("The backup was given up.")

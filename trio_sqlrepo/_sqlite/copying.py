@@ -174,7 +174,7 @@ class Copy:
             # It was copied with the source's mode, and would ask for a WAL whenever it is opened.
             ((mode,),) = self._connection.execute("PRAGMA journal_mode = DELETE").fetchall()
             self._connection.close()
-        if mode != "delete":
+        if mode != "delete":  # pragma: no cover  # SQLite keeps it where another uses the file
             self._fail(f"can't leave the journal mode {mode!r}")
         self._report(
             BackupProgress(stage="verifying", pages_done=self._pages, pages_total=self._pages)
@@ -285,9 +285,7 @@ class Copy:
         try:
             found = proof.damage(connection, "integrity_check")
         except apsw.InterruptError:
-            if stopped:
-                raise stopped[0] from None
-            raise
+            raise stopped[0] from None  # nobody else interrupts this connection
         connection.close()
         return found
 
