@@ -37,7 +37,7 @@ def assert_sound(copy: Path) -> None:
 
 def assert_nothing(copy: Path) -> None:
     """No copy, whole or half, nor anything of one."""
-    assert not os.path.lexists(copy)
+    assert copy.name not in [each.name for each in copy.parent.iterdir()]
     assert leftovers(copy.parent) == []
 
 
