@@ -131,7 +131,8 @@ async def open_of_parts(  # noqa: PLR0917  # open_database's own, in its order
     governor = None if name == MEMORY else Governor(opener.path, sqlite.wal_size_limit)
     live = LiveQueries(own_connection=not opener.sole, others=name != MEMORY)
     backups = Backups(partial(Copy, opener.path, sqlite), in_memory=name == MEMORY)
-    pool = Pool(name, config, readers, writers, governor, live=live, backups=backups)
+    pool = Pool(name, config, readers, writers, governor, live=live)
+    backups.attach(pool)
     guard(pool)
 
     def make_worker(lane: Lane, worker_name: str) -> Worker:

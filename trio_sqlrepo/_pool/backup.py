@@ -73,6 +73,12 @@ class Backups:
     def __repr__(self) -> str:
         return f"<Backups {self._turn.statistics().tasks_waiting} waiting>"
 
+    def attach(self, pool: Pool) -> None:
+        """Serve this pool, which has no supervisor yet."""
+        pool.backups = self
+        if self.lane is not None:
+            pool.lanes += (self.lane,)
+
     @enable_ki_protection
     async def make(
         self, pool: Pool, target: str, *, overwrite: bool, progress: Progress | None

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from trio_sqlrepo._base.config import PoolConfig
     from trio_sqlrepo._base.errors import SqlRepoError
     from trio_sqlrepo._base.job import Statement
-    from trio_sqlrepo._pool.backup import Backups
     from trio_sqlrepo._pool.lane import Lane
     from trio_sqlrepo._pool.wal import Governor
 
@@ -56,7 +55,6 @@ class Hub:
         governor: Governor | None = None,
         *,
         live: LiveQueries | None = None,
-        backups: Backups | None = None,
     ) -> None:
         self.name = name  # the path, for messages
         self.config = config
@@ -72,9 +70,6 @@ class Hub:
             self.lanes += (governor.lane,)
         self.live = live or LiveQueries(own_connection=False, others=False)
         self.lanes += self.live.attach(self)
-        self.backups = backups
-        if backups is not None and backups.lane is not None:
-            self.lanes += (backups.lane,)
         self.state = State.OPEN
         self.failure: BaseException | None = None  # STOPPED: the bug, for the block to raise
         self.loss: BaseException | None = None  # STOPPED without a bug: why there is no database
@@ -103,7 +98,6 @@ class Hub:
         self.on_returned: Callable[[Worker], None]  # it was abandoned, and has ended after all
         self.on_stuck: Callable[[Worker, Job], None]  # it does not come back from an interrupt
         self.grow: Callable[[Lane], None]  # the supervisor's: open one more
-        self.open: Callable[[Lane, int], Awaitable[None]]  # and wait until they are
         self.attempt: Callable[[], Awaitable[None]]  # and: try now to come back into service
         # Set by the database: what is wrong with a call made where no loop runs, as in a body.
         self.explain_outside: Callable[[str], Exception]
