@@ -14,7 +14,7 @@ import pytest
 from tests.backup.support import assert_nothing, assert_sound, fill, leftovers
 from tests.notes import Notes, open_notes
 from tests.support import read_in_child
-from trio_sqlrepo import BackupError, BackupProgress, DiskFull, PoolConfig, SqlRepoError
+from trio_sqlrepo import BackupError, BackupProgress, DiskFull, SqlRepoError
 from trio_sqlrepo.testing.disk import FaultyDisk, FileKind, Operation
 
 
@@ -133,6 +133,7 @@ def failing(code: int) -> Callable[..., Any]:
         ("open", errno.EACCES, BackupError, "can't be made there: Permission denied."),
         ("fdatasync", errno.EIO, BackupError, "can't be brought to the disk: Input/output error."),
         ("fdatasync", errno.ENOSPC, DiskFull, "The disk is too full"),
+        ("fsync", errno.EIO, BackupError, "can't be brought to the disk: Input/output error."),
         ("link", errno.EIO, BackupError, "can't be given its name: Input/output error."),
         ("link", errno.EEXIST, BackupError, "exists already: another program has just made it."),
     ],
@@ -193,10 +194,18 @@ async def test_a_file_that_got_the_name_meanwhile_stays(db_path: Path, copy: Pat
     assert leftovers(copy.parent) == []
 
 
-async def test_an_extension_that_is_gone_is_told_of(db_path: Path, copy: Path) -> None:
-    """What the database's connections need, the copy's need as well."""
-    settings: dict[str, Any] = {"application_id": 1}
-    async with open_notes(db_path, pool=PoolConfig(), pragmas=settings) as db:
-        settings.clear()
-        await db.backup(copy)
-    assert_sound(copy)
+async def test_a_program_that_opens_the_target_meanwhile_is_left_alone(
+    db_path: Path, copy: Path
+) -> None:
+    copy.write_text("a database")
+    wal = copy.with_name("copy.db-wal")
+
+    def be_faster(progress: BackupProgress) -> None:
+        if progress.stage == "verifying":
+            wal.touch()
+
+    async with open_notes(db_path) as db:
+        with pytest.raises(BackupError, match=r"copy.db-wal lies beside it"):
+            await db.backup(copy, progress=be_faster, overwrite=True)
+    assert copy.read_text() == "a database"
+    assert leftovers(copy.parent) == []
