@@ -103,6 +103,11 @@ GOALS: Final[Mapping[str, tuple[Goal, ...]]] = {
         Ratio(of="100 watchers", to="nobody", at_most=1 / 0.95),  # 0.95 times as many writes
         Limit(of="100 watchers", metric="p95_ms", title="commit to value, p95 in ms", at_most=5.0),
     ),
+    "row_stream": (
+        Ratio(of=OURS.name, to=BARE_MAPPED.name, at_most=1 / 0.6),
+        _ours("grown_mib", "growth in MiB", 16.0),
+        _ours("first_ms", "first row in ms", 5.0),
+    ),
     "memory": (
         PerPiece(
             low=MEMORY[1].name,

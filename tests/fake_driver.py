@@ -193,6 +193,9 @@ class FakeDriver:
         rows = self._perform(statement.name, parameters[0], writes=False)
         return Fetched((), rows, list, EVERYTHING)
 
+    def stream(self, statement: Statement, parameters: Any) -> FakeRows:
+        return FakeRows(self, statement, parameters[0])
+
     def execute(self, sql: str, parameters: Any) -> Any:
         return self._perform(sql, parameters[0], writes=not self.is_read_only(sql))
 
@@ -369,6 +372,24 @@ class FakeDriver:
             self.file.open_connections -= 1
         if self.close_error is not None:
             raise self.close_error
+
+
+class FakeRows:
+    """A read half-way: each act gives its `returns` as one chunk; an empty one is the end."""
+
+    def __init__(self, driver: FakeDriver, statement: Statement, play: Play) -> None:
+        self._driver, self._name, self._play = driver, statement.name, play
+        self.has_more = True
+
+    def fetch(self, most: int, size: int, seconds: float) -> list[Any]:
+        self.has_more = False
+        rows: list[Any] = self._driver._perform(self._name, self._play, writes=False)
+        self.has_more = bool(rows)
+        return rows
+
+    def close(self) -> None:
+        self.has_more = False
+        self._driver.log.append("reset")
 
 
 # -- jobs ------------------------------------------------------------------------------------------

@@ -1,10 +1,11 @@
 # The house, from the top floor down. One frozen job goes down, one outcome comes up, nothing calls
 # upward; each floor imports only from floors below it (import-linter keeps it so).
 #
-#   cli/            7  python -m trio_sqlrepo demo
+#   cli/            7  trio-sqlrepo check, explain, stats, demo
 #   testing/        7  the test kit that applications import
 #   _opening.py     6  open_database: the nursery that owns everything
 #   _database.py    6  Database
+#   _review/        6  declared queries against a schema, without a pool
 #   _repository.py  5  Repository; on it stand CrudRepository and declared()
 #   _data/          4  sessions, bodies, migrations, the check of every declared query
 #   _pool/          3  who runs what when: lanes, leases, the supervisor. Trio tasks, no SQL
@@ -65,6 +66,7 @@ from trio_sqlrepo._base.stats import Stats as Stats
 from trio_sqlrepo._base.warnings import DegradedSize as DegradedSize
 from trio_sqlrepo._base.warnings import FewIdleReaders as FewIdleReaders
 from trio_sqlrepo._base.warnings import HighErrorRate as HighErrorRate
+from trio_sqlrepo._base.warnings import LongStream as LongStream
 from trio_sqlrepo._base.warnings import PoolWarning as PoolWarning
 from trio_sqlrepo._base.warnings import ReplacedConnections as ReplacedConnections
 from trio_sqlrepo._base.warnings import SlowOperation as SlowOperation
@@ -91,6 +93,8 @@ from trio_sqlrepo._query.markers import Json as Json
 from trio_sqlrepo._query.markers import Naive as Naive
 from trio_sqlrepo._query.markers import RowCount as RowCount
 from trio_sqlrepo._query.querying import query as query
+from trio_sqlrepo._query.streams import Rows as Rows
+from trio_sqlrepo._query.streams import RowStream as RowStream
 from trio_sqlrepo._query.unset import UNSET as UNSET
 from trio_sqlrepo._query.unset import Unset as Unset
 from trio_sqlrepo._repository import Repository as Repository

@@ -20,6 +20,7 @@ from trio_sqlrepo._data.calls import (
     execute_writing,
 )
 from trio_sqlrepo._data.live import ChangeFeed, Live, asked, changes_block, live_block
+from trio_sqlrepo._data.stream import OwnFeed
 from trio_sqlrepo._data.transaction import (
     Snapshot,
     Transaction,
@@ -29,6 +30,7 @@ from trio_sqlrepo._data.transaction import (
 from trio_sqlrepo._pool.health import check
 from trio_sqlrepo._pool.report import describe_pool
 from trio_sqlrepo._pool.state import running_on
+from trio_sqlrepo._query.streams import RowStream
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -246,6 +248,9 @@ class Database(LoopSession):
         if statement.connection_bound:
             check_not_bound_to_connection(plan)
         return self._pool.run(query_job(statement, parameters, batch=plan.batch))
+
+    def _stream(self, plan: Plan, parameters: Any) -> RowStream[Any]:
+        return RowStream._make(OwnFeed(self._pool, plan.statement, parameters))
 
     def _send(self, job: Job) -> Awaitable[Any]:
         return self._pool.run(job)

@@ -120,6 +120,7 @@ _RESULTS: Final[Mapping[Shape, str]] = {
     Shape.ONE: "{}",
     Shape.OPTIONAL: "{} | None",
     Shape.LIST: "list[{}]",
+    Shape.STREAM: "RowStream[{}]",
     Shape.NONE: "None",
     Shape.COUNT: "RowCount",
 }

@@ -29,7 +29,7 @@ from trio_sqlrepo._pool.supervisor import Supervisor
 from trio_sqlrepo._pool.wal import Governor
 from trio_sqlrepo._repository import Repository
 from trio_sqlrepo._sqlite import FileIdentity, SqliteDriver, open_driver
-from trio_sqlrepo._sqlite.copying import Copy
+from trio_sqlrepo._sqlite.backup import Copy
 from trio_sqlrepo._worker.checkpointer import Checkpointer
 from trio_sqlrepo._worker.commit import Writer
 from trio_sqlrepo._worker.live import LiveReader

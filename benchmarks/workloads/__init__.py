@@ -38,6 +38,7 @@ NAMES = (
     "chat",
     # beside each other
     "beside_a_scan",
+    "row_stream",
     "lag_while_fetching",
     "lag_during_scan",
     "live_queries",

@@ -121,9 +121,14 @@ async def test_under_load_it_is_a_prefix_of_what_was_committed(db_path: Path, co
 
 async def test_two_at_once_are_made_one_after_the_other(db_path: Path, copy: Path) -> None:
     heard: list[str] = []
+    states: list[str] = []
 
     async def make(db: Database, name: str) -> None:
-        await db.backup(copy.with_name(name), progress=lambda _: heard.append(name))
+        def hear(_: BackupProgress) -> None:
+            heard.append(name)
+            states.append(repr(db._pool.backups))
+
+        await db.backup(copy.with_name(name), progress=hear)
 
     async with open_notes(db_path) as db:
         await db.write(fill)
@@ -132,10 +137,22 @@ async def test_two_at_once_are_made_one_after_the_other(db_path: Path, copy: Pat
             nursery.start_soon(make, db, "b")
         await assert_serves(db)
         assert repr(db._pool.backups) == "<Backups 0 waiting>"
+    assert states[0] == "<Backups 1 waiting>"
     first, second = dict.fromkeys(heard)
     assert heard == [first] * heard.count(first) + [second] * heard.count(second)
     for name in "ab":
         assert_sound(copy.with_name(name))
+
+
+async def test_its_connection_is_closed_after_it(db_path: Path, copy: Path) -> None:
+    async with open_notes(db_path) as db:
+        await db.backup(copy)
+        assert db._pool.backups is not None
+        lane = db._pool.backups.lane
+        assert lane is not None
+        with trio.fail_after(10):
+            while lane.workers:
+                await trio.lowlevel.checkpoint()
 
 
 # -- progress ----------------------------------------------------------------------------------

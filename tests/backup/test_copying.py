@@ -18,7 +18,7 @@ from trio_sqlrepo import BackupProgress
 from trio_sqlrepo._base.config import SQLiteConfig
 from trio_sqlrepo._base.driver import Driver, Interrupted, Role
 from trio_sqlrepo._pool.backup import _make, _Reporter
-from trio_sqlrepo._sqlite.copying import Copy
+from trio_sqlrepo._sqlite.backup import Copy
 from trio_sqlrepo._sqlite.opening import open_driver
 
 CONFIG = SQLiteConfig(synchronous="off")

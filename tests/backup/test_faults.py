@@ -147,13 +147,13 @@ async def test_what_the_system_refuses_is_told_of(  # noqa: PLR0917  # pytest na
     copy: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("trio_sqlrepo._sqlite.copying._SYNC_EVERY", 1)
+    monkeypatch.setattr("trio_sqlrepo._sqlite.backup._SYNC_EVERY", 1)
     async with open_notes(db_path) as db:
         await db.write(fill)
         await db.backup(copy)
         copy.unlink()
         with monkeypatch.context() as patch:
-            patch.setattr(f"trio_sqlrepo._sqlite.copying.os.{call}", failing(code))
+            patch.setattr(f"trio_sqlrepo._sqlite.backup.os.{call}", failing(code))
             with pytest.raises(kind, match=sentence):
                 await db.backup(copy)
         assert_nothing(copy)
@@ -163,7 +163,7 @@ async def test_what_the_system_refuses_is_told_of(  # noqa: PLR0917  # pytest na
 async def test_a_directory_that_cannot_be_synced_leaves_the_copy_and_says_so(
     db_path: Path, copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trio_sqlrepo._sqlite.copying._sync_directory", failing(errno.EIO))
+    monkeypatch.setattr("trio_sqlrepo._sqlite.backup._sync_directory", failing(errno.EIO))
     async with open_notes(db_path) as db:
         with pytest.raises(BackupError, match="is in its place, but its directory can't be synced"):
             await db.backup(copy)
@@ -174,7 +174,7 @@ async def test_a_directory_that_cannot_be_synced_leaves_the_copy_and_says_so(
 async def test_where_there_are_no_hard_links_it_is_renamed(
     code: int, db_path: Path, copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trio_sqlrepo._sqlite.copying.os.link", failing(code))
+    monkeypatch.setattr("trio_sqlrepo._sqlite.backup.os.link", failing(code))
     async with open_notes(db_path) as db:
         await db.backup(copy)
         assert_sound(copy)

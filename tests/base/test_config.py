@@ -32,6 +32,7 @@ def test_the_defaults_are_those_of_the_documents() -> None:
         "warning_window": 60.0,
         "warning_idle_share": 0.2,
         "warning_error_share": 0.01,
+        "warning_stream_age": 60.0,
     }
     assert attrs.asdict(SQLiteConfig()) == {
         "synchronous": "full",

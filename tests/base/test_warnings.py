@@ -12,6 +12,7 @@ from trio_sqlrepo._base.warnings import (
     DegradedSize,
     FewIdleReaders,
     HighErrorRate,
+    LongStream,
     PoolWarning,
     ReplacedConnections,
     SlowOperation,
@@ -39,6 +40,12 @@ SENTENCES = {
         "execute took 45.2 s, longer than others wait for a connection"
         " (PoolConfig.connection_timeout is 30 s). Look at its query plan, or let it do less at a"
         " time."
+    ),
+    LongStream(query="Messages.export", task="report", seconds=61.0, limit=60.0): (
+        "Task 'report' has had a stream of Messages.export open for 61 s"
+        " (PoolConfig.warning_stream_age is 60 s); it holds a connection, and its view keeps the"
+        " WAL from being cut back. Work on its rows faster, or read them in several calls, each"
+        " from where the last one stopped."
     ),
     WalOverLimit(size_bytes=20, limit_bytes=10, blocked_by="reader 2", seconds=7.0): (
         "The WAL has 20 bytes, above SQLiteConfig.wal_size_limit (10), and can't be cut back: held"
@@ -72,7 +79,7 @@ def test_a_warning_is_a_sentence_and_plain_data(warning: PoolWarning, sentence: 
 
 def test_each_kind_has_its_name() -> None:
     kinds: set[type[PoolWarning]] = {type(each) for each in SENTENCES}
-    assert len(kinds) == len({kind.kind for kind in kinds}) == 6
+    assert len(kinds) == len({kind.kind for kind in kinds}) == 7
     for kind in kinds | {PoolWarning}:
         assert getattr(trio_sqlrepo, kind.__name__) is kind
 
@@ -89,6 +96,7 @@ def test_what_a_warning_is_about() -> None:
         ("high_error_rate", ""),
         ("slow_operation", "Messages.export"),
         ("slow_operation", "execute"),
+        ("long_stream", "Messages.export of report"),
         ("wal_over_limit", "reader 2"),
         ("wal_over_limit", "another process"),
         ("replaced_connections", ""),

@@ -14,6 +14,7 @@ from trio_sqlrepo import (
     PoolConfig,
     Repository,
     RowCount,
+    RowStream,
     SqlFunction,
     query,
     snapshot,
@@ -48,6 +49,15 @@ class Ticking(Repository):
     @query("WITH ten(n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM ten WHERE n < 10)"
            " INSERT INTO note (box, body) SELECT 'ticking', :body || tick(n) FROM ten")  # fmt: skip
     async def put_ten(self, body: str) -> RowCount: ...
+
+    @query("WITH ten(n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM ten WHERE n < 10)"
+           " SELECT tick(n) FROM ten")  # fmt: skip
+    def stream_ten(self) -> RowStream[int]: ...
+
+    @snapshot
+    async def stream_twice(self) -> list[int]:
+        async with self.stream_ten() as first, self.stream_ten() as second:
+            return [n + await anext(second) async for n in first]
 
     @transaction
     async def put_each(self, bodies: Sequence[str]) -> int:
@@ -160,6 +170,33 @@ async def changes(db: Database, mark: str) -> None:
         await anext(feed)
 
 
+async def stream(db: Database, mark: str) -> None:
+    """All of its rows; then some of another's, whose block is left early."""
+    del mark
+    async with Ticking(db).stream_ten() as rows:
+        assert [n async for n in rows] == list(range(1, 11))
+    async with Ticking(db).stream_ten() as rows:
+        assert await anext(rows) == 1
+
+
+async def streams_of_a_snapshot(db: Database, mark: str) -> None:
+    del mark
+    async with db.snapshot() as snap:
+        ticking = Ticking(snap)
+        async with ticking.stream_ten() as first, ticking.stream_ten() as second:
+            async for n in first:
+                assert await anext(second) == n
+                if n == 5:
+                    await ticking.read()
+
+
+async def streams_of_a_transaction(db: Database, mark: str) -> None:
+    async with db.transaction() as tx, Ticking(tx).stream_ten() as rows:
+        async for n in rows:
+            if n < 3:
+                await Ticking(tx).put(mark + "xyz"[n])
+
+
 def write_raw(connection: Any, mark: str) -> None:
     for body in tens(mark):
         connection.execute("INSERT INTO note (box, body) VALUES ('raw', tick(?))", (body,))
@@ -196,6 +233,12 @@ CALLS: Final = {
     "rollback": Call(rolled_back),
     "failing transaction": Call(failing),
     "snapshot": Call(snapshot_block),
+    "stream": Call(stream),
+    "stream in a snapshot": Call(streams_of_a_snapshot),
+    "stream in a transaction": Call(
+        streams_of_a_transaction, lambda mark: [mark + "y", mark + "z"]
+    ),
+    "stream in a body": Call(lambda db, _: Ticking(db).stream_twice()),
     "Database.read": Call(lambda db, _: db.read(read_raw)),
     "Database.write": Call(lambda db, mark: db.write(write_raw, mark), tens),
     "execute read": Call(lambda db, _: db.execute(f"{_TEN} SELECT tick(n) FROM ten")),

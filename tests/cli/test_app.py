@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 import trio
+import typer
 
 from tests.support import run_child
 from trio_sqlrepo import OpenError
 from trio_sqlrepo.cli import main
+from trio_sqlrepo.cli.app import app
 from trio_sqlrepo.cli.demo import Plan
 
 
@@ -52,10 +54,43 @@ def test_what_cannot_be_done_is_one_sentence(
 
 def test_help_is_given(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
-    assert "demo" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "demo" in out
+    assert "Example: trio-sqlrepo " in out
     assert main(["demo", "--help"]) == 0
     out = capsys.readouterr().out
     assert all(option in out for option in ("--seconds", "--users", "--path"))
+
+
+def test_every_command_shows_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    commands = [each.callback for each in app.registered_commands]
+    names = [each.__name__ for each in commands if each is not None]
+    assert {"check", "demo", "explain", "stats"} <= set(names)
+    for name in names:
+        assert main([name, "--help"]) == 0
+        assert f"Example: trio-sqlrepo {name} " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, typer.Abort])
+def test_ctrl_c_in_any_command_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    raised: type[BaseException],
+) -> None:
+    def interrupt(_: Plan) -> None:
+        raise raised
+
+    monkeypatch.setattr("trio_sqlrepo.cli.app.run_demo", interrupt)
+    assert main(["demo"]) == 130
+    assert capsys.readouterr().err == "trio-sqlrepo: interrupted.\n"
+
+
+def test_the_library_needs_neither_typer_nor_rich() -> None:
+    source = (
+        "import sys, trio_sqlrepo, trio_sqlrepo.testing;"
+        " print(sorted({'rich', 'typer', 'click'} & set(sys.modules)))"
+    )
+    assert run_child("-c", source).stdout == "[]\n"
 
 
 @pytest.mark.parametrize("code", [0, 1])

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from trio_sqlrepo.cli.demo.chat import APPLICATION_ID
-from trio_sqlrepo.cli.demo.plan import Plan, Refused, check_file
+from trio_sqlrepo.cli.demo.plan import Plan, check_file
+from trio_sqlrepo.cli.refusal import Refused
 
 
 def plan(seconds: float = 1.0, users: int = 1, path: str = "demo.db") -> Plan:

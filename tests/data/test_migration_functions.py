@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -224,6 +225,7 @@ def test_a_file_of_python_runs_in_its_place(driver: Driver, directory: Path) -> 
     apply(driver, directory)
     assert driver.execute("SELECT length FROM word", ()) == [(30,), (50,)]
     assert names(driver) == ["0001_word", "0002_seed", "0003_measure", "0004_ten"]
+    assert not [name for name in sys.modules if name.startswith("_trio_sqlrepo_migration")]
 
 
 def test_an_applied_file_is_never_executed_again(driver: Driver, directory: Path) -> None:

@@ -43,6 +43,7 @@ def labels(source: MigrationSource) -> list[str]:
 
 def test_they_are_applied_as_they_stand_and_named_by_their_own_number() -> None:
     assert labels([APP[0], JOBS, MAIL, APP[1]]) == ["0001", "jobs/0001", "mail/mail", "0002"]
+    assert labels([Migration("x", "", namespace="jobs"), APP[0]]) == ["jobs/x", "0001"]
 
 
 def test_a_set_alone_is_a_source() -> None:

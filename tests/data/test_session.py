@@ -60,12 +60,17 @@ async def test_with_nothing_registered_the_message_says_so() -> None:
             Notes(db)
 
 
+async def to_await(anything: object) -> None:
+    del anything
+
+
 async def test_only_subclasses_can_do_anything() -> None:
     async with open_notes(":memory:") as db:
         nothing: Any = None
         for call in (
             lambda: Session.execute(db, "SELECT 1"),
             lambda: Session._call(db, nothing, ()),
+            lambda: to_await(Session._stream(db, nothing, ())),
             lambda: Session._run_body(db, nothing, nothing, (), {}),
             lambda: LoopSession._send(db, nothing),
         ):

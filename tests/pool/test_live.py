@@ -161,6 +161,22 @@ async def test_a_value_taken_during_the_look_that_finds_the_one_before_again() -
         assert await anext(values) == "A"
 
 
+async def test_after_an_error_nothing_comes() -> None:
+    """A look that was under way meets the error again, or finds a value."""
+    async with a_live_house() as house:
+        watcher = Watcher(house.pool, "a query", lambda view: None)
+        values: Live[Any] = Live._make(watcher)
+        failed = made(NOTHING, "A")._replace(error=SqlError("no"))
+        assert watcher.hear(failed)
+        assert watcher.hear(made(NOTHING, "B"))
+        with pytest.raises(SqlError):
+            await anext(values)
+        for late in (failed, made(NOTHING, "B")):
+            assert watcher.hear(late)
+            with pytest.raises(StopAsyncIteration):
+                await anext(values)
+
+
 async def test_what_is_left_meanwhile_is_forgotten() -> None:
     halt = Halt()
     async with a_live_house() as house:

@@ -187,7 +187,10 @@ async def test_leases_that_hold_all_they_may_are_the_cause(
     workers = [crew.puppet(crew.readers) for _ in range(3)]
     for worker in workers[:2]:
         lend(crew.readers, worker, "the report")
-    assert "open transactions and snapshots hold the connections" in told(crew, crew.readers)[0]
+    assert (
+        "open transactions, snapshots and streams hold the connections"
+        in told(crew, crew.readers)[0]
+    )
 
 
 async def test_a_lease_on_its_way_to_the_thread_is_nobodys_yet(

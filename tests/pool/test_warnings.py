@@ -17,11 +17,13 @@ from trio_sqlrepo._base.warnings import (
     DegradedSize,
     FewIdleReaders,
     HighErrorRate,
+    LongStream,
     PoolWarning,
     ReplacedConnections,
     SlowOperation,
     WalOverLimit,
 )
+from trio_sqlrepo._pool.ahead import Holding
 from trio_sqlrepo._pool.hub import Hub
 from trio_sqlrepo._pool.report import describe_pool
 from trio_sqlrepo._pool.state import State
@@ -330,6 +332,28 @@ async def test_the_last_that_was_replaced_is_told(mock_clock: MockClock) -> None
     watched.crew.readers.replaced_for.append((1.0, "reader 1", "earlier"))
     last = ReplacedConnections(count=2, connection="writer 1", reason="later")
     assert watched.warned() == (last,)
+
+
+async def test_a_stream_that_is_open_for_long(
+    mock_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    watched = Watched(mock_clock, warning_stream_age=30.0)
+    streams = watched.pool.streams
+    second = Holding("export", "later", since=mock_clock.current_time() + 10)
+    streams.update([second, Holding("export", "first", since=mock_clock.current_time())])
+    watched.pass_time(30)
+    assert watched.warned() == ()
+    watched.pass_time(5)
+    first = LongStream(query="export", task="first", seconds=35.0, limit=30.0)
+    assert watched.warned() == (first,)
+    assert [each.getMessage() for each in caplog.records] == [f"test.db: {first.message}"]
+    watched.pass_time(10)
+    assert [each.subject for each in watched.warned()] == ["export of first", "export of later"]
+    assert len(caplog.records) == 2  # each once
+    streams.discard(second)
+    assert [each.subject for each in watched.warned()] == ["export of first"]
+    streams.clear()
+    assert watched.warned() == ()
 
 
 async def test_a_lane_that_lacks_connections(mock_clock: MockClock) -> None:

@@ -276,8 +276,8 @@ def noted(method: Any) -> tuple[str, ...]:
 
 
 def test_what_is_wrong_with_a_stub_is_noted() -> None:
-    @query("SELECT 1")
-    def sync(self: Any) -> int: ...
+    @transaction
+    def body(self: Any) -> int: ...
 
     @query("SELECT 1")
     async def stars(self: Any, *args: int, **kwargs: int) -> int: ...
@@ -296,7 +296,7 @@ def test_what_is_wrong_with_a_stub_is_noted() -> None:
     def generator(self: Any) -> Any:
         yield 1
 
-    assert noted(sync) == ("a @query method must be `async def`",)
+    assert noted(body) == ("a @transaction method must be `async def`",)
     assert noted(stars)[0].startswith("*args and **kwargs in its signature can't be matched")
     assert noted(keywords)[0].startswith("**kwargs in its signature")
     assert noted(no_self) == ("it has no parameter `self`; methods take one",)

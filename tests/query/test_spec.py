@@ -163,7 +163,7 @@ ANNOTATED = f"annotated with {MEND}"
     [
         ("bare", ["parameter `x` has no annotation; give it one.", "parameter `y`", "the result"]),
         ("empty", ["its SQL is empty."]),
-        ("sync", ["a @query method must be `async def`."]),
+        ("sync", ["a @query method must be `async def`; only one that gives a `RowStream` is"]),
         ("static", ["it is a static or class method; a query needs the instance's session."]),
         ("hidden", [f"parameter `price` is {ANNOTATED}", f"the result is {ANNOTATED}"]),
         ("broken", ["the annotation of the result can't be evaluated: SyntaxError: "]),

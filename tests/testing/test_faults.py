@@ -24,9 +24,12 @@ from trio_sqlrepo import (
     OpenError,
     OutcomeUnknown,
     PoolConfig,
+    Repository,
+    RowStream,
     SqlError,
     SQLiteConfig,
     TransactionAborted,
+    query,
 )
 from trio_sqlrepo._base.driver import Role, Verdict
 from trio_sqlrepo._sqlite import SqliteDriver, open_driver
@@ -461,3 +464,28 @@ async def test_a_batch_meets_faults_as_a_call_does(db_path: Path) -> None:
             await Accounts(database).open_all([Opening(1, 1), Opening(2, 2)])
         faults.check()
         assert await Accounts(database).open_all([Opening(1, 1), Opening(2, 2)]) == 2
+
+
+class Ids(Repository):
+    @query("SELECT id FROM account ORDER BY id")
+    def all(self) -> RowStream[int]: ...
+
+
+async def test_a_stream_meets_faults_as_it_opens_and_at_each_fetch(db_path: Path) -> None:
+    for nth in (1, 2, 3):
+        faults = Faults()
+        async with open_database_with(
+            faults, db_path, repositories=[Accounts, Ids], migrations=[SCHEMA]
+        ) as database:
+            if nth == 1:
+                await Accounts(database).open_all([Opening(id, 0) for id in range(100)])
+            async with database.snapshot() as snap, Ids(snap).all() as rows:
+                assert await anext(rows) == 0  # and its statement is reset
+            faults.arm(Fault("ioerr", "run", nth, query="Ids.all"))
+            seen = 0
+            with pytest.raises(SqlError, match=r"^Ids\.all: "):
+                async with Ids(database).all() as rows:
+                    async for _ in rows:
+                        seen += 1
+            faults.check()
+            assert seen == (64 if nth == 3 else 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import importlib.resources
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -54,6 +54,8 @@ from trio_sqlrepo import (
     PoolTimeout,
     Repository,
     RowCount,
+    Rows,
+    RowStream,
     Session,
     SessionError,
     Snapshot,
@@ -119,6 +121,9 @@ class Messages(Repository):
     @query("DELETE FROM message")
     async def clear(self) -> None: ...
 
+    @query("SELECT * FROM message WHERE room = :room ORDER BY id")
+    def export(self, room: str = "lobby") -> RowStream[Message]: ...
+
     @transaction
     async def move(self, ids: Sequence[int], room: str) -> int:
         return sum([await self.set_room(id, room) for id in ids])
@@ -141,6 +146,24 @@ async def calls(session: Session) -> None:
     assert_type(await messages.move([1, 2], "attic"), int)
     assert_type(await messages.digest(["lobby"]), dict[str, int])
     await messages.clear()
+
+
+async def streams(session: Session) -> None:
+    messages = Messages(session)
+    assert_type(messages.export(), RowStream[Message])
+    async with messages.export("attic") as rows:
+        assert_type(rows, Rows[Message])
+        async for row in rows:
+            assert_type(row, Message)
+        async for chunk in rows.chunks():
+            assert_type(chunk, list[Message])
+        await send(rows)
+    wider: RowStream[NewMessage] = messages.export()
+    async with wider as new_rows:
+        assert_type(new_rows, Rows[NewMessage])
+
+
+async def send(messages: AsyncIterable[NewMessage]) -> None: ...
 
 
 async def a_row_count_is_an_int(messages: Messages) -> int:

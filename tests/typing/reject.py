@@ -24,6 +24,7 @@ from trio_sqlrepo import (
     PoolConfig,
     Repository,
     RowCount,
+    RowStream,
     Session,
     Snapshot,
     SqlFunction,
@@ -58,6 +59,20 @@ async def results(messages: Messages) -> None:
     found: Message = await messages.get(1)  # E: assignment
     count: RowCount = 3  # E: assignment
     nothing = await messages.clear()  # E: func-returns-value
+
+
+async def streams(messages: Messages) -> None:
+    async for _ in messages.export():  # E: attr-defined
+        pass
+    await messages.export()  # E: misc
+    async with messages.export() as rows:
+        for _ in rows:  # E: attr-defined
+            pass
+        async for row in rows:
+            row.author  # E: attr-defined
+        narrower: RowStream[int] = messages.export()  # E: assignment
+    messages.export(1)  # E: arg-type
+    RowStream[Message](messages)  # E: call-arg
 
 
 async def sessions(db: Database, tx: Transaction, snap: Snapshot) -> None:

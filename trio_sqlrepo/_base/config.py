@@ -93,7 +93,8 @@ class PoolConfig:
         min_readers: readers opened at the start and kept.
         max_readers: readers opened on demand, at most. 0: reads share the writer's connection.
         max_writers: write connections; they share one write turn, further ones are spares.
-        reserved_readers: readers that snapshots may not take while `max_readers` is above 1.
+        reserved_readers: readers that snapshots and streams may not take while `max_readers` is
+            above 1.
         connection_timeout: longest wait for a connection, then `PoolTimeout`.
         max_waiting: most calls waiting per lane, then `PoolOverloaded` at once.
         max_idle: an idle reader beyond `min_readers` is closed after this long.
@@ -110,6 +111,7 @@ class PoolConfig:
             idle for the whole window. 0: never.
         warning_error_share: warn when more of the window's operations than this share have failed.
             1: never.
+        warning_stream_age: warn when a row stream has been open for longer. math.inf: never.
     """
 
     min_readers: int = attrs.field(default=1, validator=_whole(0, "connections"))
@@ -128,6 +130,7 @@ class PoolConfig:
     warning_window: float = attrs.field(default=60.0, validator=_some_seconds)
     warning_idle_share: float = attrs.field(default=0.2, validator=_share)
     warning_error_share: float = attrs.field(default=0.01, validator=_share)
+    warning_stream_age: float = attrs.field(default=60.0, validator=_seconds)
 
     def __attrs_post_init__(self) -> None:
         """Refuse numbers that are right alone and wrong together."""

@@ -67,16 +67,39 @@ class Interrupted(SqlError):
     """`Driver.abort` ended a statement, or `give_up` a wait. Never leaves the library."""
 
 
+class OpenRows(Protocol):
+    """A declared read half-way, from `Driver.stream`."""
+
+    @property
+    def has_more(self) -> bool:
+        """Whether another `fetch` may give rows, or an error."""
+        ...
+
+    def fetch(self, most: int, size: int, seconds: float) -> list[Any]:
+        """Step and build up to `most` rows: fewer if they weigh `size` bytes or take `seconds`.
+
+        These two are looked at every few rows. If a row fails to fit, those before it are given
+        first, and the next call raises. The statement is reset with the last row, and if this
+        raises.
+        """
+        ...
+
+    def close(self) -> None:
+        """Reset the statement; a second call does nothing."""
+        ...
+
+
 class Driver(Protocol):
     """One connection. Every method runs on the thread that opened it, save `abort`.
 
     Every method that fails raises a `SqlRepoError` (or whatever a user's function raised).
-    Between jobs no statement is left un-reset and no transaction open.
+    Between jobs no statement is left un-reset and no transaction open, save what a lease holds.
     """
 
-    # Asked about once a millisecond while a lock of another process is awaited, and between the
-    # chunks of a long batch; True ends the wait or batch with `Interrupted`. The worker sets it
-    # once, before the first use.
+    # Asked about once a millisecond while a lock of another process is awaited, between the
+    # chunks of a long batch, and while a statement runs beside a read that is half-way; True ends
+    # the wait, batch or statement with `Interrupted`. The worker sets it once, before the first
+    # use.
     give_up: Callable[[], bool]
 
     # Asked when a write transaction begins: whether it must be noted what it writes. The worker
@@ -89,7 +112,10 @@ class Driver(Protocol):
         ...
 
     def abort(self) -> None:
-        """End the statement that runs now, if one does. From any thread."""
+        """End the statement that runs now, if one does. From any thread.
+
+        While a read is half-way it may leave that to `give_up`.
+        """
         ...
 
     def close(self) -> None:
@@ -128,6 +154,13 @@ class Driver(Protocol):
 
     def fetch(self, statement: Statement, parameters: Parameters) -> Fetched:
         """Run a read to its end and give its rows unbuilt (at most two if `single`)."""
+        ...
+
+    def stream(self, statement: Statement, parameters: Parameters) -> OpenRows:
+        """Start a read whose rows are built bit by bit. It stays half-way between jobs.
+
+        Other statements may run meanwhile; `commit` and `rollback` close it first.
+        """
         ...
 
     # -- ad hoc ----------------------------------------------------------------------------

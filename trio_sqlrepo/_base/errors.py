@@ -98,7 +98,7 @@ class SessionError(SqlRepoError):
 
 
 class SessionEnded(SessionError):
-    """The transaction or snapshot is over. Not raised when the pool closed (`PoolClosed`)."""
+    """The transaction, snapshot or stream is over. Not when the pool closed (`PoolClosed`)."""
 
 
 class TransactionAborted(SessionError):

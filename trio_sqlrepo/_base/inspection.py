@@ -62,3 +62,57 @@ class NoTable:
     """There is no table of that name."""
 
     others: tuple[str, ...]  # the tables and views that there are
+
+
+@attrs.frozen
+class PlanStep:
+    """One step of a query plan, in SQLite's words, and what it is made of."""
+
+    detail: str  # "SEARCH message USING INTEGER PRIMARY KEY (rowid=?)"
+    steps: tuple[PlanStep, ...] = ()
+
+
+@attrs.frozen
+class Instruction:
+    """One instruction of a compiled statement (https://sqlite.org/opcode.html)."""
+
+    address: int
+    opcode: str
+    p1: int
+    p2: int
+    p3: int
+    p4: str | None
+    p5: int
+    comment: str | None
+
+
+@attrs.frozen
+class Index:
+    """An index that a CREATE INDEX of the schema has made."""
+
+    name: str
+    table: str
+    unique: bool
+
+
+@attrs.frozen(kw_only=True)
+class ObjectPages:
+    """What one table or index takes of the file."""
+
+    name: str
+    kind: str  # "table" or "index"
+    table: str  # the table itself, or whose index it is
+    pages: int
+    sequential_pages: int  # that follow the one before them in the file
+    stored: int  # bytes of content
+    cells: int
+
+
+@attrs.frozen(kw_only=True)
+class FilePages:
+    """What a database file is made of."""
+
+    page_size: int  # bytes
+    pages: int
+    free_pages: int  # hold nothing; SQLite takes them before the file grows
+    objects: tuple[ObjectPages, ...]  # the largest first

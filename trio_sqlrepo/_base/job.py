@@ -105,7 +105,8 @@ class Job:
     cancelled = False  # set on the loop; read by the thread under its ticket lock
     worker: Any = None  # set by the thread that claimed it, before it reads cancelled
     task: Any = None  # loop only: who waits, None once answered
-    holder: Any = None  # loop only: the task that a lease was granted to
+    # Loop only: the task that a lease was granted to, or who keeps what was asked for ahead.
+    holder: Any = None
     raise_cancel: Any = None  # loop only: trio's, kept when a claimed job is cancelled
     interrupted = 0.0  # loop only: trio.current_time() of the first interrupt
     enqueued = 0.0  # loop only: trio.current_time() when submitted

@@ -17,7 +17,7 @@ class LaneStats:
     Attributes:
         size: connections open now.
         idle: connections waiting for work now.
-        leased: connections held by a transaction or snapshot now.
+        leased: connections held by a transaction, snapshot or stream now.
         waiting: calls waiting for a connection now.
         created: connections opened.
         replaced: connections closed because of an error, dirt or age, and opened anew.
@@ -48,11 +48,11 @@ class StatementStats:
     """One declared query. Times are seconds of running, without waiting.
 
     Attributes:
-        calls: how often it ran; a batch counts once.
+        calls: how often it ran; a batch counts once, and so does a stream.
         errors: how many of these raised, unless they were cancelled.
         rows: rows returned, or changed where none are returned.
         total_seconds: time of all calls together.
-        max_seconds: time of the longest.
+        max_seconds: time of the longest; of streams, of the longest chunk.
         precompiled: whether every open connection that serves its calls (readers, or the writer)
             has it compiled. False after a change of the schema, until it has been called.
     """

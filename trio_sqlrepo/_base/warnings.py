@@ -134,6 +134,41 @@ class SlowOperation(PoolWarning):
 
 @final
 @attrs.frozen(kw_only=True)
+class LongStream(PoolWarning):
+    """A row stream is open for longer than `PoolConfig.warning_stream_age`.
+
+    Attributes:
+        query: the declared query that it is of.
+        task: the name of the task that entered it.
+        seconds: how long it has been open.
+        limit: `PoolConfig.warning_stream_age`, in seconds.
+    """
+
+    kind: ClassVar[str] = "long_stream"
+
+    query: str
+    task: str
+    seconds: float
+    limit: float
+
+    @property
+    def message(self) -> str:
+        """A sentence."""
+        return (
+            f"Task {self.task!r} has had a stream of {self.query} open for {self.seconds:.3g} s"
+            f" (PoolConfig.warning_stream_age is {self.limit:.3g} s); it holds a connection, and"
+            " its view keeps the WAL from being cut back. Work on its rows faster, or read them in"
+            " several calls, each from where the last one stopped."
+        )
+
+    @property
+    def subject(self) -> str:
+        """The query and the task."""
+        return f"{self.query} of {self.task}"
+
+
+@final
+@attrs.frozen(kw_only=True)
 class WalOverLimit(PoolWarning):
     """The WAL is longer than it should be, because somebody reads an old state.
 

@@ -24,8 +24,10 @@ from trio_sqlrepo._base.errors import (
 )
 from trio_sqlrepo._base.job import Row, Stopped
 from trio_sqlrepo._data.session import Bindings, Session
+from trio_sqlrepo._data.stream import BodyFeed
 from trio_sqlrepo._pool.state import running_on
 from trio_sqlrepo._query.declare import DeclarationKind
+from trio_sqlrepo._query.streams import RowStream
 from trio_sqlrepo._worker.thread import ABORTED
 
 if TYPE_CHECKING:
@@ -132,6 +134,9 @@ class BodySession(Session):
             check_not_bound_to_connection(plan)
             raise read_only(statement.name, self._label)
         return self._do(guarded, hands.driver, run, statement, parameters)
+
+    def _stream(self, plan: Plan, parameters: Any) -> RowStream[Any]:
+        return RowStream._make(BodyFeed(self._hands, self._do, plan.statement, parameters))
 
     async def _run_body(
         self,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from trio_sqlrepo._data.contract import Contract, Plans
     from trio_sqlrepo._query.declare import Declaration
     from trio_sqlrepo._query.plan import Plan
+    from trio_sqlrepo._query.streams import RowStream
 
 # What `execute` binds: values in order, or by name.
 Bindings = Sequence[SqlValue] | Mapping[str, SqlValue]
@@ -66,6 +67,9 @@ class Session:
             raise NotRegistered(message) from None
 
     def _call(self, plan: Plan, parameters: Any) -> Awaitable[Any]:
+        raise NotImplementedError
+
+    def _stream(self, plan: Plan, parameters: Any) -> RowStream[Any]:
         raise NotImplementedError
 
     async def _run_body(

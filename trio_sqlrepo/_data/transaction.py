@@ -18,8 +18,10 @@ from trio_sqlrepo._data.calls import (
     execute_guarded,
     execute_viewing,
 )
+from trio_sqlrepo._data.stream import LentFeed
 from trio_sqlrepo._pool.lease import Lease, LeaseState
 from trio_sqlrepo._query.declare import DeclarationKind
+from trio_sqlrepo._query.streams import RowStream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -54,6 +56,9 @@ class LentSession(LoopSession):
 
     def _send(self, job: Job) -> Awaitable[Any]:
         return self._lease.run(job)
+
+    def _stream(self, plan: Plan, parameters: Any) -> RowStream[Any]:
+        return RowStream._make(LentFeed(self._pool, self._lease, plan.statement, parameters))
 
 
 @final

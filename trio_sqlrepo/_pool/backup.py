@@ -32,7 +32,7 @@ from trio_sqlrepo._pool.state import State
 
 if TYPE_CHECKING:
     from trio_sqlrepo._pool.pool import Pool
-    from trio_sqlrepo._sqlite.copying import Copy
+    from trio_sqlrepo._sqlite.backup import Copy
     from trio_sqlrepo._worker.hands import Hands
     from trio_sqlrepo._worker.thread import Worker
 

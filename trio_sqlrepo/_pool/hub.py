@@ -17,6 +17,7 @@ from trio.lowlevel import enable_ki_protection, reschedule
 
 from trio_sqlrepo._base.job import Job, Kind, Stopped
 from trio_sqlrepo._pool import refusals
+from trio_sqlrepo._pool.ahead import Ahead, Holding
 from trio_sqlrepo._pool.alarm import Alarm
 from trio_sqlrepo._pool.live import LiveQueries
 from trio_sqlrepo._pool.state import Outage, State
@@ -38,7 +39,6 @@ logger: Final = logging.getLogger("trio_sqlrepo")
 
 _LEASE: Final = Kind.LEASE
 _RELEASE: Final = Kind.RELEASE
-_RESTING: Final = Event.RESTING
 _NEWS: Final = Event.NEWS
 _OPEN: Final = State.OPEN
 
@@ -78,6 +78,7 @@ class Hub:
         self.interrupting: set[Job] = set()  # cancelled after their claim, not answered
         self.sequence = 0  # of the newest job
         self.statements: Sequence[Statement] = ()  # set by the database
+        self.streams: set[Holding] = set()  # open now
         self.observer = Observer(self)
         self._outbox: deque[Message] = deque()  # threads append, the loop pops
         self._signal = Signal(blocking=False)
@@ -103,8 +104,7 @@ class Hub:
         self.explain_outside: Callable[[str], Exception]
 
     def __repr__(self) -> str:
-        lanes = " ".join(map(repr, self.lanes))
-        return f"<Pool {self.name!r} {self.state.value} {lanes}>"
+        return f"<Pool {self.name!r} {self.state.value} {' '.join(map(repr, self.lanes))}>"
 
     # -- calls taken back ------------------------------------------------------------------
 
@@ -167,9 +167,8 @@ class Hub:
 
     def hear(self) -> None:
         """Act on what threads have posted."""
-        outbox = self._outbox
-        while outbox:
-            message = outbox.popleft()
+        while self._outbox:
+            message = self._outbox.popleft()
             if message.changes is not None:  # of a thread that was given up, too
                 self.live.note(message.changes)
             self._hear(message)
@@ -181,7 +180,6 @@ class Hub:
                 self.on_returned(worker)
             return
         lane = self.lane_of(worker)
-        outstanding = self.outstanding
         for job in message.jobs:
             if job.kind is _LEASE or job.kind is _RELEASE:
                 self._note_lease(lane, worker, job)
@@ -189,7 +187,7 @@ class Hub:
             if job.error is None and task is not None and not (self.interrupting or job.lone):
                 # As `_answer`, without a step that could be spared: most calls end here.
                 job.task = None
-                outstanding.discard(job)
+                self.outstanding.discard(job)
                 reschedule(task, job)  # type: ignore[arg-type]  # as there
             else:
                 self._answer(job, job.error)
@@ -214,7 +212,7 @@ class Hub:
     def _note(self, message: Message, lane: Lane) -> None:
         """Act on the event of a message."""
         worker = message.worker
-        if message.event is _RESTING:
+        if message.event is Event.RESTING:
             # Otherwise a wake-up is on its way: it will rest again.
             if message.wakes == worker.wakes:
                 worker.idle_since = self.now()
@@ -363,13 +361,15 @@ class Hub:
         `error` is the job's own if it is finished; otherwise its thread may still touch the job.
         """
         task = job.task
-        if task is None:
+        if task is None and job.holder.__class__ is not Ahead:
             return
         job.task = None
         self.outstanding.discard(job)
         if self.interrupting:
             self.interrupting.discard(job)
-        if job.lone:
+        if task is None:
+            job.holder.answer(error)
+        elif job.lone:
             job.error = error
             if not self._lone_hears:
                 self._lone_signal.set()

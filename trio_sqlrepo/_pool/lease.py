@@ -11,6 +11,7 @@ from trio_sqlrepo._base.job import Job, Kind
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from trio_sqlrepo._pool.ahead import Ahead
     from trio_sqlrepo._pool.pool import Pool
     from trio_sqlrepo._worker.thread import Worker
 
@@ -44,11 +45,17 @@ class Lease:
         job = Job(Kind.LEASE, label, writes=writes)
         return cls(pool, await pool.run(job), label)
 
-    async def run(self, job: Job) -> Any:
+    async def run(self, job: Job, *, shielded: bool = False) -> Any:
         """Have the worker run one job; jobs of several tasks run in the order they came."""
         if self.state is not LeaseState.OPEN:
             raise self.ended(job.label)
-        return await self._pool.command(self._worker, job)
+        return await self._pool.command(self._worker, job, shielded=shielded)
+
+    def send_ahead(self, job: Job) -> Ahead:
+        """Have the worker run one job in its turn, for somebody to wait for later."""
+        if self.state is not LeaseState.OPEN:
+            raise self.ended(job.label)
+        return self._pool.send_ahead(self._worker, job)
 
     def ended(self, what: str) -> SessionEnded:
         """The refusal of what comes too late."""

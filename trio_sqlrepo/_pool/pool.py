@@ -28,6 +28,7 @@ from trio.lowlevel import (
 
 from trio_sqlrepo._base.job import Stopped
 from trio_sqlrepo._pool import refusals
+from trio_sqlrepo._pool.ahead import Ahead
 from trio_sqlrepo._pool.hub import Hub
 from trio_sqlrepo._pool.state import State
 
@@ -176,18 +177,29 @@ class Pool(Hub):
 
         `shielded`: the wait is not cancelled, for a job that only ends things.
         """
+        task = self._check_command(worker, job)
+        if not shielded:
+            await checkpoint_if_cancelled()
+        return await self._send(worker, job, task, shielded=shielded)
+
+    @enable_ki_protection
+    def send_ahead(self, worker: Worker, job: Job) -> Ahead:
+        """Send a job to the worker that a lease holds, for somebody to wait for later."""
+        job.holder = ahead = Ahead(self, job, self._check_command(worker, job).name)
+        self._post_to(worker, job, None)
+        return ahead
+
+    def _check_command(self, worker: Worker, job: Job) -> trio.lowlevel.Task:
+        """Refuse what can't be sent to a lent worker; otherwise whose command it is."""
         if self.state in {State.FORKED, State.FAILED, State.STOPPED}:
             raise self.refusal()
         if worker not in self.lane_of(worker).held:
             # It ended under its session: closed, or its connection was lost.
             raise refusals.lost(job) if self.state is State.OPEN else self.refusal()
         try:
-            task = current_task()
+            return current_task()
         except RuntimeError:
             raise self.explain_outside(job.label) from None
-        if not shielded:
-            await checkpoint_if_cancelled()
-        return await self._send(worker, job, task, shielded=shielded)
 
     @enable_ki_protection
     async def probe(self, worker: Worker, job: Job) -> Any:
@@ -197,12 +209,7 @@ class Pool(Hub):
     async def _send(
         self, worker: Worker, job: Job, task: trio.lowlevel.Task, *, shielded: bool
     ) -> Any:
-        job.task = task
-        job.enqueued = self.now()
-        self.sequence = job.sequence = self.sequence + 1
-        self.outstanding.add(job)
-        worker.mailbox.append(job)
-        worker.wake()
+        self._post_to(worker, job, task)
 
         def abort(raise_cancel: Callable[[], Any]) -> Abort:
             if shielded and self.state is not State.FORKED:
@@ -210,6 +217,14 @@ class Pool(Hub):
             return self._abort(job, None, raise_cancel)
 
         return await wait_task_rescheduled(abort)
+
+    def _post_to(self, worker: Worker, job: Job, task: trio.lowlevel.Task | None) -> None:
+        job.task = task
+        job.enqueued = self.now()
+        self.sequence = job.sequence = self.sequence + 1
+        self.outstanding.add(job)
+        worker.mailbox.append(job)
+        worker.wake()
 
     def _abort(self, job: Job, lane: Lane | None, raise_cancel: Callable[[], Any]) -> Abort:
         """Trio cancels the task that waits for the job. Called once per job."""

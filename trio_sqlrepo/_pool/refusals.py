@@ -127,8 +127,8 @@ def stuck(pool: Pool, lane: Lane) -> DatabaseLocked:
 def lost(job: Job) -> SessionEnded:
     """A transaction's or snapshot's connection is gone."""
     return SessionEnded(
-        f"{job.label} was called on a transaction or snapshot whose connection was lost; all it"
-        " did is undone. Leave the block and start again."
+        f"{job.label} was called on a transaction, snapshot or stream whose connection was lost;"
+        " all it did is undone. Leave the block and start again."
     )
 
 
@@ -156,8 +156,8 @@ def _overloaded(name: str, lane: Lane, most: int) -> PoolOverloaded:
 def _holds_it(job: Job, lane: Lane) -> ReentrantUse:
     return ReentrantUse(
         f"{job.label} waits for a {lane.name} connection, but this task holds it in an open"
-        " transaction or snapshot: it would wait for ever. Use what is open (tx, snap) instead of"
-        " the Database."
+        " transaction, snapshot or stream: it would wait for ever. Use what is open (tx, snap)"
+        " instead of the Database."
     )
 
 
@@ -196,7 +196,7 @@ def _cause(lane: Lane) -> str:
             return "a transaction is held open. Keep interactive transactions short."
         return "another process holds the lock, or a long write runs."
     if len(lane.held) >= lane.lease_limit:
-        return "open transactions and snapshots hold the connections that they may take."
+        return "open transactions, snapshots and streams hold the connections that they may take."
     return "every connection is busy. Raise max_readers, or send less at a time."
 
 

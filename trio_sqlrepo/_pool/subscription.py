@@ -128,6 +128,8 @@ class Watcher(Subscription):
 
     def hear(self, found: Found) -> bool:
         """Take what a look has found. False: it must be looked at again."""
+        if self.has_failed:
+            return True  # a look was under way when an earlier one brought the error
         self.footprint = footprint_of(found.reads)
         if found.error is not None:
             self._error = found.error

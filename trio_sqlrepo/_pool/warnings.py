@@ -19,6 +19,7 @@ from trio_sqlrepo._base.warnings import (
     DegradedSize,
     FewIdleReaders,
     HighErrorRate,
+    LongStream,
     PoolWarning,
     ReplacedConnections,
     SlowOperation,
@@ -114,6 +115,7 @@ class Observer:
         yield from self._few_idle(sample)
         yield from self._many_errors(sample)
         yield from self._slow_operations(sample)
+        yield from self._long_streams(sample.time)
         yield from self._long_wal(sample.time)
         yield from self._replaced(sample.time)
 
@@ -197,6 +199,14 @@ class Observer:
             if longest > max(limit, self._longest.get(statement.name, 0.0)):
                 self._longest[statement.name] = longest
                 yield statement.name, longest
+
+    def _long_streams(self, now: float) -> Iterator[PoolWarning]:
+        limit = self._pool.config.warning_stream_age
+        for stream in sorted(self._pool.streams, key=lambda each: each.since):
+            if now - stream.since > limit:
+                yield LongStream(
+                    query=stream.label, task=stream.task, seconds=now - stream.since, limit=limit
+                )
 
     def _long_wal(self, now: float) -> Iterator[PoolWarning]:
         wal = self._pool.wal

@@ -57,6 +57,11 @@ class Declaration:
     source: Source | None = attrs.field(default=None, repr=False)
 
     @property
+    def is_stream(self) -> bool:
+        """Whether it is written as one: a query that is a plain `def`."""
+        return self.kind is DeclarationKind.QUERY and not inspect.iscoroutinefunction(self.stub)
+
+    @property
     def parameters(self) -> tuple[str, ...]:
         """What a caller can give, without self, in the order of the signature."""
         names = _Names.of(self.stub)
@@ -84,10 +89,12 @@ def query_of(
         plan = names.unused("plan")
         key = names.unused("_declaration")
         arguments = ", ".join(declaration.parameters)
-        lines = [
-            f"{plan} = {names.self}._plans[{key}]",
-            f"return await {names.self}._call({plan}, {plan}.bind({arguments}))",
-        ]
+        bound = f"({plan}, {plan}.bind({arguments}))"
+        if declaration.is_stream:
+            call = f"{names.self}._session._stream{bound}"
+        else:
+            call = f"await {names.self}._call{bound}"
+        lines = [f"{plan} = {names.self}._plans[{key}]", f"return {call}"]
         if declaration.source is not None and declaration.source.chooses:
             chosen = f"if {plan}.choose is not None: {plan} = {plan}.choose({arguments})"
             lines.insert(1, chosen)
@@ -191,7 +198,7 @@ def _problems(kind: DeclarationKind, function: FunctionType) -> list[str]:
     found = []
     if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
         found.append(f"a @{kind.value} method can't yield; return what it finds")
-    elif not inspect.iscoroutinefunction(function):
+    elif kind is not DeclarationKind.QUERY and not inspect.iscoroutinefunction(function):
         found.append(f"a @{kind.value} method must be `async def`")
     names = _Names.of(function)
     if not names.positional:
@@ -246,7 +253,8 @@ def _method(
     stub = declaration.stub
     # A lambda's or a renamed function's name is no identifier.
     name = stub.__name__ if stub.__name__.isidentifier() else "method"
-    lines = [f"async def {name}({names.signature}):", *(f"    {line}" for line in body)]
+    define = "def" if declaration.is_stream else "async def"
+    lines = [f"{define} {name}({names.signature}):", *(f"    {line}" for line in body)]
     method = make_function(name, lines, declaration.qualname, namespace)
     # The source says `=...`: a default's text is not at hand, and it must be the same object.
     method.__defaults__ = stub.__defaults__

@@ -179,11 +179,29 @@ def _check_shape(spec: Spec, inspection: Inspection, *, batch: bool) -> None:
             f" {len(inspection.columns)}: declare what they hold (as in `list[int]`), or leave out"
             " `RETURNING`"
         )
+    if shape is Shape.STREAM:
+        _check_stream(spec, inspection, batch=batch)
     if batch and shape in {Shape.ONE, Shape.OPTIONAL}:
         row = title(spec.row)
         raise Refusal(
             f"a batch gives the rows of all its elements: declare `list[{row}]` or `None`"
         )
+
+
+def _check_stream(spec: Spec, inspection: Inspection, *, batch: bool) -> None:
+    instead = f"declare `list[{title(spec.row)}]`, as an `async def`"
+    if not inspection.read_only:
+        raise Refusal(
+            "it writes, and a stream only reads: what a write returns is there before its COMMIT,"
+            f" all of it; {instead}"
+        )
+    if not _CONNECTION_BOUND.isdisjoint(inspection.functions):
+        raise Refusal(
+            "it asks about the connection's last change, and a stream may have a connection of its"
+            f" own; {instead}"
+        )
+    if batch:
+        raise Refusal(f"a stream is of one query, not of a batch; {instead}")
 
 
 class _Rows:

@@ -29,7 +29,8 @@ class Query:
 
         Parameters of the SQL are written `:name` and are supplied by parameters of that name, or
         by the fields of a parameter that is an attrs class, a dataclass or a NamedTuple (or by an
-        iterable of these, a batch). The return annotation says how rows are mapped.
+        iterable of these, a batch). The return annotation says how rows are mapped. The stub is
+        an `async def`; that of a `RowStream` is a plain `def`.
 
         SQL may have alternatives. `{order}` stands for one of the fragments that are given for the
         parameter `order`, a Literal or an Enum; `{room: AND room = :room}` is there when the

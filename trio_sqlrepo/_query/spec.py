@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from typing import Any, get_args, get_origin
+from typing import Any, Final, get_args, get_origin
 
 import attrs
 
@@ -13,6 +13,7 @@ from trio_sqlrepo._query.annotations import Scope, arguments_by_class, remark, u
 from trio_sqlrepo._query.declare import Declaration, DeclarationKind, declared
 from trio_sqlrepo._query.markers import Json, RowCount
 from trio_sqlrepo._query.refusal import Refusal, sentences
+from trio_sqlrepo._query.streams import RowStream
 
 __all__ = ["Parameter", "RowCount", "Shape", "Spec", "body_problems", "location", "make_spec"]
 
@@ -23,8 +24,12 @@ class Shape(enum.Enum):
     ONE = "exactly one row"
     OPTIONAL = "at most one row"
     LIST = "a list of rows"
+    STREAM = "a stream of rows"
     NONE = "nothing"
     COUNT = "the number of rows changed"
+
+
+_OF_ROWS: Final[Mapping[Any, Shape]] = {list: Shape.LIST, RowStream: Shape.STREAM}
 
 
 @attrs.frozen
@@ -94,6 +99,7 @@ def make_spec(declaration: Declaration, owner: type, *, name: str | None = None)
     shape, row = Shape.NONE, None
     try:
         shape, row = _result(_hint(annotations, "return", scope))
+        _check_def(shape, declaration)
     except Refusal as refusal:
         problems.append(str(refusal))
     if problems:
@@ -158,6 +164,21 @@ def _result(hint: Any) -> tuple[Shape, Any]:
     rest, nullable = without_none(base)
     if nullable:
         return Shape.OPTIONAL, remark(rest, markers)
-    if get_origin(base) is list and not markers:
-        return Shape.LIST, get_args(base)[0]
+    if not markers and (shape := _OF_ROWS.get(get_origin(base))) is not None:
+        return shape, get_args(base)[0]
+    if base is RowStream:
+        raise Refusal("`RowStream` does not say what its rows are; write `RowStream[T]`")
     return Shape.ONE, hint
+
+
+def _check_def(shape: Shape, declaration: Declaration) -> None:
+    if declaration.is_stream == (shape is Shape.STREAM):
+        return
+    if shape is Shape.STREAM:
+        raise Refusal(
+            "it gives a `RowStream`, so it must be a plain `def`: a call waits for nothing, the"
+            " `async with` block does"
+        )
+    raise Refusal(
+        "a @query method must be `async def`; only one that gives a `RowStream` is a plain `def`"
+    )

@@ -103,7 +103,7 @@ def _find(signature: Signature, table: str) -> str:
     if shape in {Shape.NONE, Shape.COUNT}:
         signature.problems.append("it finds rows, and declares none as its result; declare them")
     order = ""
-    if shape is Shape.LIST and (key := signature.table.primary_key):
+    if shape in {Shape.LIST, Shape.STREAM} and (key := signature.table.primary_key):
         order = f" ORDER BY {', '.join(map(quoted, key))}"
     where = signature.where(signature.supplied)
     return f"SELECT {signature.result()} FROM {table}{where}{order}"  # noqa: S608  # the schema's identifiers, quoted

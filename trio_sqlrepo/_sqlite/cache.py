@@ -195,6 +195,16 @@ class StatementCache:
         if self.uses >= self.look_at:
             self.look()
 
+    def lend(self, kept: Kept) -> None:
+        """Count the start of a run that stays half-way: until its end it lies in no slot."""
+        self.use(kept, times=0)  # a parked one goes through the ring
+        kept.last_use = PARKED
+
+    def take_back(self, kept: Kept) -> None:
+        """Note that a run which stayed half-way has ended: it goes into the next slot."""
+        kept.last_use = _GONE
+        self.use(kept)
+
     def look(self, older_than: int = _AGE) -> None:
         """Park what would be overwritten before the next look."""
         uses = self.uses

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from trio_sqlrepo._base.job import Parameters, Statement
     from trio_sqlrepo._sqlite.gate import Action
     from trio_sqlrepo._sqlite.link import Link
+    from trio_sqlrepo._sqlite.streams import OpenRows, Streams
     from trio_sqlrepo._sqlite.transaction import Transaction
 
 _CHANGES = frozenset({apsw.SQLITE_INSERT, apsw.SQLITE_UPDATE, apsw.SQLITE_DELETE})
@@ -29,9 +30,11 @@ class DeclaredStatements:
     """The declared statements of one connection. Used on the connection's thread only."""
 
     __slots__ = (
-        "_cache", "_connection", "_footprints", "_gate", "_kept", "_link", "_thread",
+        "_cache", "_connection", "_footprints", "_gate", "_kept", "_link", "_streams", "_thread",
         "_transaction",
     )  # fmt: skip
+
+    _streams: Streams
 
     def __init__(self, link: Link, transaction: Transaction) -> None:
         self._link = link
@@ -182,6 +185,11 @@ class DeclaredStatements:
         else:
             return self._connection.total_changes() - before if kept.by_total else count
         raise failure
+
+    def stream(self, statement: Statement, parameters: Parameters) -> OpenRows:
+        """Start a read whose rows are stepped and built bit by bit."""
+        kept = self._kept.get(statement) or self._keep(statement)
+        return self._streams.open(kept, parameters)
 
     def _run_each(self, statement: Statement, chunk: Sequence[Parameters]) -> int:
         return sum([self.run(statement, parameters) for parameters in chunk])

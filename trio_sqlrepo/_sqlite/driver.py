@@ -15,6 +15,7 @@ from trio_sqlrepo._sqlite.declared import DeclaredStatements
 from trio_sqlrepo._sqlite.inspect import Inspector
 from trio_sqlrepo._sqlite.leftovers import Leftovers
 from trio_sqlrepo._sqlite.script import Scripts
+from trio_sqlrepo._sqlite.streams import Streams
 from trio_sqlrepo._sqlite.tables import describe_table
 from trio_sqlrepo._sqlite.transaction import State, Transaction
 
@@ -43,7 +44,8 @@ class SqliteDriver(DeclaredStatements):
     What runs declared statements is inherited, because a call less is 60 ns of 3 µs.
 
     Guarantees:
-        After every method no statement of it is half-way, whether it returned or raised.
+        After every method no statement of it is half-way, whether it returned or raised; save
+        those that `stream` has opened, until their transaction ends.
         A declared write runs only inside `begin_write`: nothing ever autocommits.
         No error it raises, nor its cause or context, holds a bound value.
         `abort` may come from any thread at any time, also while or after it is closed.
@@ -51,7 +53,7 @@ class SqliteDriver(DeclaredStatements):
 
     __slots__ = (
         "__weakref__", "_adhoc", "_closed", "_data_version", "_gauge", "_identity", "_inspector",
-        "_leftovers", "_lock", "_scripts", "_settings", "path",
+        "_leftovers", "_lock", "_polled", "_scripts", "_settings", "path",
     )  # fmt: skip
 
     def __init__(
@@ -71,6 +73,9 @@ class SqliteDriver(DeclaredStatements):
         self._lock = threading.Lock()
         self._data_version: Kept | None = None  # compiled when it is needed first
         self._closed = False  # under `_lock`
+        # Under `_lock`: reads are open half-way, so SQLite asks `give_up` and is not interrupted.
+        self._polled = False
+        self._streams = Streams(link, self._poll, self._verify, self._failed)
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else self._transaction.state.value
@@ -103,10 +108,17 @@ class SqliteDriver(DeclaredStatements):
             return False
 
     def abort(self) -> None:
-        """End the statement that runs now, if one does. From any thread."""
+        """End the statement that runs now, if one does. From any thread.
+
+        While reads are half-way it does nothing: `give_up` is asked instead (see `streams`).
+        """
         with self._lock:
-            if not self._closed:
+            if not (self._closed or self._polled):
                 self._connection.interrupt()
+
+    def _poll(self, on: bool) -> None:  # noqa: FBT001  # the one thing it says
+        with self._lock:
+            self._polled = on
 
     def close(self) -> None:
         """Close; a second call does nothing. Never raises.
@@ -213,7 +225,9 @@ class SqliteDriver(DeclaredStatements):
         self._transaction.begin_write()
 
     def commit(self) -> None:
-        """COMMIT, then compare the file's identity."""
+        """COMMIT, then compare the file's identity. Ends what `stream` has opened."""
+        if self._streams:
+            self._streams.close_all()
         self._transaction.commit()
 
     def take_changes(self) -> Footprint | None:
@@ -223,8 +237,10 @@ class SqliteDriver(DeclaredStatements):
         return changes
 
     def rollback(self) -> None:
-        """ROLLBACK if a transaction is open. Never raises; see `is_clean`."""
+        """ROLLBACK if a transaction is open, ending open reads. Never raises; see `is_clean`."""
         with contextlib.suppress(apsw.ConnectionClosedError):  # as above
+            if self._streams:
+                self._streams.close_all()
             self._transaction.rollback()
 
     def savepoint(self) -> None:

@@ -1,16 +1,24 @@
-"""The commands and their options; what they do lives in a package of its own for each."""
+"""The commands; what they do lives in a module or package of its own for each."""
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, cast
 
 import typer
 
+from trio_sqlrepo import SqlRepoError
 from trio_sqlrepo.cli.backup import backup
-from trio_sqlrepo.cli.demo import Plan, Refused, run_demo
+from trio_sqlrepo.cli.check.command import check
+from trio_sqlrepo.cli.demo import Plan, run_demo
+from trio_sqlrepo.cli.explain import explain
 from trio_sqlrepo.cli.migrate import migrate
+from trio_sqlrepo.cli.refusal import Failed, Refused
+from trio_sqlrepo.cli.stats import stats
+from trio_sqlrepo.cli.target import working_directory_importable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,18 +26,32 @@ if TYPE_CHECKING:
 # What typer raises for options it cannot read. Older ones raise click's own class, newer ones one
 # of theirs; both show this child of it.
 _UsageError: Final = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[1])
+_INTERRUPTED: Final = 128 + signal.SIGINT  # what a shell expects of a process that Ctrl-C has ended
 
-app: Final = typer.Typer(name="trio-sqlrepo", add_completion=False, pretty_exceptions_enable=False)
+app: Final = typer.Typer(
+    name="trio-sqlrepo",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",  # lines of a docstring's paragraph are one paragraph
+)
 
 
-@app.callback(invoke_without_command=True)
+@app.callback(invoke_without_command=True, epilog="Example: trio-sqlrepo check chat.repositories")
 def trio_sqlrepo(context: typer.Context) -> None:
     """Typed repositories on SQLite for trio."""
     if context.invoked_subcommand is None:
         raise Refused("Missing command: `demo` shows what it does, `--help` says what there is.")
 
 
-@app.command()
+# A command is a function with its options; its epilog shows how it is called.
+app.command(epilog="Example: trio-sqlrepo check chat:Messages --fail-on scan")(check)
+app.command(epilog="Example: trio-sqlrepo explain chat:Messages.recent --database chat.db")(explain)
+app.command(epilog="Example: trio-sqlrepo stats chat.db --svg chat.svg")(stats)
+app.command(epilog="Example: trio-sqlrepo migrate chat.db migrations --status")(migrate)
+app.command(epilog="Example: trio-sqlrepo backup chat.db chat-monday.db")(backup)
+
+
+@app.command(epilog="Example: trio-sqlrepo demo --seconds 5 --users 20")
 def demo(
     *,
     seconds: Annotated[float, typer.Option(help="How long to run.")] = 10.0,
@@ -42,21 +64,35 @@ def demo(
     return run_demo(Plan(seconds=seconds, users=users, path=path))
 
 
-app.command()(migrate)
-app.command()(backup)
-
-
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and give its exit code: 2, and one sentence, for what cannot be done."""
+    """Run one command and give its exit code.
+
+    2, and one sentence, for what cannot be done; 1 for what is found to be broken.
+    """
     command = typer.main.get_command(app)
     try:
-        code = command.main(
-            args=None if arguments is None else list(arguments), standalone_mode=False
-        )
+        with working_directory_importable():
+            code = command.main(
+                args=None if arguments is None else list(arguments), standalone_mode=False
+            )
+        sys.stdout.flush()  # here, where it can be caught
     except Refused as refusal:
-        print(f"trio-sqlrepo: {refusal}", file=sys.stderr)
-        return 2
+        return _say(str(refusal), 2)
     except _UsageError as error:
-        print(f"trio-sqlrepo: {error.format_message()}", file=sys.stderr)
-        return 2
+        return _say(error.format_message(), 2)
+    except (Failed, SqlRepoError) as error:
+        return _say(str(error), 1)
+    except typer.Abort:  # what older versions of typer make of Ctrl-C
+        code = _INTERRUPTED
+    except BrokenPipeError:  # `| head`: nobody reads on
+        # What is still buffered would be written at exit, and fail there.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    if code == _INTERRUPTED:
+        return _say("interrupted.", _INTERRUPTED)
     return code or 0
+
+
+def _say(sentence: str, code: int) -> int:
+    print(f"trio-sqlrepo: {sentence}", file=sys.stderr)
+    return code

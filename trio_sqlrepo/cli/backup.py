@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import sys
 from contextlib import closing, contextmanager
 from pathlib import Path  # noqa: TC003  # typer reads the annotations
 from typing import TYPE_CHECKING, Annotated
@@ -13,16 +11,15 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from trio_sqlrepo import BackupProgress, PoolConfig, SQLiteConfig, SqlRepoError, open_database
+from trio_sqlrepo import BackupProgress, PoolConfig, SQLiteConfig, open_database
 from trio_sqlrepo._base.driver import Role
 from trio_sqlrepo._sqlite import open_driver
-from trio_sqlrepo.cli.demo.plan import Refused
-from trio_sqlrepo.cli.naming import CONFIG_HELP, load_config
+from trio_sqlrepo.cli.options import SqliteOption  # noqa: TC001  # typer reads the annotations
+from trio_sqlrepo.cli.refusal import Refused
+from trio_sqlrepo.cli.target import find_instance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-_INTERRUPTED = 128 + signal.SIGINT  # what a shell expects of a process that Ctrl-C has ended
 
 
 def backup(
@@ -32,26 +29,16 @@ def backup(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a file of that name, in one step.")
     ] = False,
-    config: Annotated[str | None, typer.Option(help=CONFIG_HELP)] = None,
+    sqlite: SqliteOption = None,
 ) -> int:
-    """Copy a database while it is used: one committed state, verified, or nothing at all.
-
-    Example: trio-sqlrepo backup app.db /var/backups/app-monday.db
-    """
-    sqlite = load_config(config)
+    """Copy a database while it is used: one committed state, verified, or nothing at all."""
+    config = find_instance("--sqlite", sqlite, SQLiteConfig) or SQLiteConfig()
     if not database.is_file():
         raise Refused(f"{database} is no file; there is nothing to copy.")
     if target.exists() and not overwrite:
         raise Refused(f"{target} exists already; give another name, or --overwrite.")
-    try:
-        _expect_wal(database, sqlite)
-        pages = trio.run(_back_up, database, target, overwrite, sqlite)
-    except SqlRepoError as error:
-        print(f"trio-sqlrepo: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f"trio-sqlrepo: interrupted; {target} was not made.", file=sys.stderr)
-        return _INTERRUPTED
+    _expect_wal(database, config)
+    pages = trio.run(_back_up, database, target, overwrite, config)
     print(f"{target}: {pages:,} pages, {target.stat().st_size:,} bytes, verified.")
     return 0
 

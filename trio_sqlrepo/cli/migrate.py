@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import signal
-import sys
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated
 
 import trio
 import typer
 
-from trio_sqlrepo import PoolConfig, SQLiteConfig, SqlRepoError, open_database
+from trio_sqlrepo import PoolConfig, SQLiteConfig, open_database
 from trio_sqlrepo._base.driver import Role
 from trio_sqlrepo._data.migrate import MigrationState, look, rehearse
 from trio_sqlrepo._data.migration import Migration, read_migrations
 from trio_sqlrepo._sqlite import open_driver
-from trio_sqlrepo.cli.demo.plan import Refused
-from trio_sqlrepo.cli.naming import CONFIG_HELP, load, load_config
+from trio_sqlrepo.cli.options import SqliteOption  # noqa: TC001  # typer reads the annotations
+from trio_sqlrepo.cli.refusal import Refused
+from trio_sqlrepo.cli.target import find, find_instance
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-_INTERRUPTED = 128 + signal.SIGINT  # what a shell expects of a process that Ctrl-C has ended
 
 
 def migrate(
@@ -40,34 +37,32 @@ def migrate(
             "--dry-run", help="Apply what is pending in one transaction and roll that back."
         ),
     ] = False,
-    config: Annotated[str | None, typer.Option(help=CONFIG_HELP)] = None,
+    sqlite: SqliteOption = None,
 ) -> int:
-    """Apply the migrations that a database has not had yet.
-
-    Example: trio-sqlrepo migrate app.db yourapp/migrations --status
-    """
+    """Apply the migrations that a database has not had yet."""
     if status and dry_run:
         raise Refused("Give --status or --dry-run, not both.")
     if str(database) == ":memory:":
         raise Refused("DATABASE must be a file: one in memory ends with this command.")
-    directory = Path(migrations)
-    source = directory if directory.is_dir() else load(migrations)
-    sqlite = load_config(config)
-    try:
-        known = read_migrations(cast("Any", source))
-        if status:
-            _print_states(_look(database, sqlite, known))
-        elif dry_run:
-            _rehearse(database, sqlite, known)
-        else:
-            _apply(database, sqlite, known)
-    except (SqlRepoError, TypeError) as error:  # the latter of what APP:NAME gives
-        print(f"trio-sqlrepo: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("trio-sqlrepo: interrupted; what was applied stays.", file=sys.stderr)
-        return _INTERRUPTED
+    config = find_instance("--sqlite", sqlite, SQLiteConfig) or SQLiteConfig()
+    known = _read(migrations)
+    if status:
+        _print_states(_look(database, config, known))
+    elif dry_run:
+        _rehearse(database, config, known)
+    else:
+        _apply(database, config, known)
     return 0
+
+
+def _read(name: str) -> tuple[Migration, ...]:
+    directory = Path(name)
+    if not directory.is_dir() and ":" not in name:
+        raise Refused(f"{name!r} is neither a directory nor a name like yourapp.schema:MIGRATIONS.")
+    try:
+        return read_migrations(directory if directory.is_dir() else find(name))
+    except TypeError as error:
+        raise Refused(str(error)) from error
 
 
 def _look(

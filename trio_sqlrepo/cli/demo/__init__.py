@@ -14,5 +14,5 @@ run       all of it together
 from __future__ import annotations
 
 from trio_sqlrepo.cli.demo.plan import Plan as Plan
-from trio_sqlrepo.cli.demo.plan import Refused as Refused
 from trio_sqlrepo.cli.demo.run import run_demo as run_demo
+from trio_sqlrepo.cli.refusal import Refused as Refused

@@ -13,6 +13,7 @@ from typing import Final
 import attrs
 
 from trio_sqlrepo.cli.demo.chat import APPLICATION_ID
+from trio_sqlrepo.cli.refusal import Refused
 
 _MOST_USERS: Final = 10_000
 
@@ -25,10 +26,6 @@ _APPLICATION_ID: Final = slice(68, 72)
 _READ_HEADER: Final = (
     f"import sys; sys.stdout.buffer.write(open(sys.argv[1], 'rb').read({_HEADER_SIZE}))"
 )
-
-
-class Refused(Exception):
-    """The demo cannot run as it was asked to; the sentence says why. No file was touched."""
 
 
 @attrs.frozen(kw_only=True)

@@ -23,8 +23,6 @@ from trio_sqlrepo.cli.demo.witness import ask_witness
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-_INTERRUPTED = 128 + signal.SIGINT  # what a shell expects of a process that Ctrl-C has ended
-
 
 def run_demo(plan: Plan) -> int:
     """Run the demo and print what came of it.
@@ -42,9 +40,6 @@ def run_demo(plan: Plan) -> int:
     except SqlRepoError as error:
         print(f"trio-sqlrepo: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:  # while opening or closing; during the load it ends just that
-        print("trio-sqlrepo: interrupted.", file=sys.stderr)
-        return _INTERRUPTED
     print_report(console, outcome)
     return 0 if outcome.is_well else 1
 

@@ -15,7 +15,7 @@ from trio_sqlrepo.testing.faults import _sqlite
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from trio_sqlrepo._base.driver import Fetched
+    from trio_sqlrepo._base.driver import Fetched, OpenRows
     from trio_sqlrepo._base.job import Parameters, Row, SqlValue, Statement
     from trio_sqlrepo._sqlite import SqliteDriver
 
@@ -125,6 +125,11 @@ class WatchedDriver:
         call = Call("run", self.lane, statement.name, statement.writes, "run_many")
         return self._watched(call, self.real.run_many, statement, batch)
 
+    def stream(self, statement: Statement, parameters: Parameters) -> OpenRows:
+        call = Call("run", self.lane, statement.name, statement.writes, "stream")
+        rows: OpenRows = self._watched(call, self.real.stream, statement, parameters)
+        return _WatchedRows(rows, lambda *args: self._watched(call, rows.fetch, *args))
+
     def execute(
         self, sql: str, parameters: Sequence[SqlValue] | Mapping[str, SqlValue] = ()
     ) -> list[Row]:
@@ -196,6 +201,22 @@ class WatchedDriver:
     def _stop_if_interrupted(self, call: Call) -> None:
         if self.interrupted and call.at in _STATEMENTS:
             raise _sqlite.interruption(self.real, **call.subject, writes=call.writes)
+
+
+@final
+class _WatchedRows:
+    """Conforms to `OpenRows`: each fetch is a call like the one that opened it."""
+
+    def __init__(self, real: OpenRows, fetch: Callable[[int, int, float], list[Any]]) -> None:
+        self._real = real
+        self.fetch = fetch
+
+    @property
+    def has_more(self) -> bool:
+        return self._real.has_more
+
+    def close(self) -> None:
+        self._real.close()
 
 
 def _as_it_is(ask: Callable[[], bool]) -> Callable[[], bool]:

@@ -45,10 +45,11 @@ class Fault:
 
     Attributes:
         failure: what happens, see below.
-        at: the kind of call: `"open"` (a connection), `"begin"`, `"run"` (a declared query),
-            `"execute"` (SQL given to `execute`), `"apply"` (`Database.read` and `write`),
-            `"commit"`, `"rollback"` (also the look at a connection after each job that could
-            leave something behind), `"savepoint"` (opening, keeping or undoing one), `"probe"`.
+        at: the kind of call: `"open"` (a connection), `"begin"`, `"run"` (a declared query; of a
+            row stream its opening, and each fetch of a chunk), `"execute"` (SQL given to
+            `execute`), `"apply"` (`Database.read` and `write`), `"commit"`, `"rollback"` (also the
+            look at a connection after each job that could leave something behind), `"savepoint"`
+            (opening, keeping or undoing one), `"probe"`.
         nth: which of the calls that fit, from 1, counted from when the fault was armed.
         lane: only connections of this kind.
         query: only this declared query, as `"Accounts.deposit"`, or this SQL given to `execute`.
