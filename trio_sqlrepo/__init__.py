@@ -15,9 +15,11 @@
 #   _base/          0  errors, settings, jobs, the driver protocol
 """A trio-native, structured-concurrency repository framework for SQLite."""
 
+from trio_sqlrepo._base.backup import BackupProgress as BackupProgress
 from trio_sqlrepo._base.config import PoolConfig as PoolConfig
 from trio_sqlrepo._base.config import SqlFunction as SqlFunction
 from trio_sqlrepo._base.config import SQLiteConfig as SQLiteConfig
+from trio_sqlrepo._base.errors import BackupError as BackupError
 from trio_sqlrepo._base.errors import CheckViolation as CheckViolation
 from trio_sqlrepo._base.errors import DatabaseCorrupt as DatabaseCorrupt
 from trio_sqlrepo._base.errors import DatabaseError as DatabaseError
@@ -73,7 +75,8 @@ from trio_sqlrepo._crud import CrudRepository as CrudRepository
 from trio_sqlrepo._data.feed import feed as feed
 from trio_sqlrepo._data.live import ChangeFeed as ChangeFeed
 from trio_sqlrepo._data.live import Live as Live
-from trio_sqlrepo._data.migrate import Migration as Migration
+from trio_sqlrepo._data.migration import Migration as Migration
+from trio_sqlrepo._data.migration import MigrationSet as MigrationSet
 from trio_sqlrepo._data.session import Session as Session
 from trio_sqlrepo._data.transaction import Snapshot as Snapshot
 from trio_sqlrepo._data.transaction import Transaction as Transaction

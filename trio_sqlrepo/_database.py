@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import contextvars
 import inspect
+import os
 from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, TypeVarTuple, Unpack, final
 
+import trio
+
+from trio_sqlrepo._base.errors import BackupError
 from trio_sqlrepo._base.job import Job, Kind, Row, query_job
 from trio_sqlrepo._data.body import check_not_bound_to_connection
 from trio_sqlrepo._data.calls import (
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
 
+    from trio_sqlrepo._base.backup import BackupProgress
     from trio_sqlrepo._base.health import Health
     from trio_sqlrepo._base.stats import Stats
     from trio_sqlrepo._data.contract import Contract
@@ -173,6 +178,47 @@ class Database(LoopSession):
         """
         return await check(self._pool)
 
+    async def backup(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        progress: Callable[[BackupProgress], object] | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        """Copy the database as it is now to a file, while reads and writes go on.
+
+        The copy is one committed state: that of the moment the copying starts, after every write
+        that was acknowledged before the call. It gets its name only when it is whole, was checked
+        by `PRAGMA integrity_check` and is on the disk; whatever ends the call before leaves
+        nothing, and a process that is killed at most a hidden `.trio_sqlrepo-backup-…` beside it.
+        It is one plain file in journal mode `delete`, with the permissions of the database;
+        `open_database` opens it like any other.
+
+        Backups of one database are made one after the other, on a connection of their own. A
+        database in memory has one connection only, and calls wait while it is copied.
+
+        Args:
+            path: of the copy, in a directory that exists. A symbolic link is followed.
+            progress: a plain function, called on the loop's thread every 50 ms or so; what it
+                raises ends the backup.
+            overwrite: replace a file of that name, in one step.
+
+        Raises:
+            BackupError: the copy can't be made there, or is not sound.
+            DiskFull: there is no room for it.
+            PoolClosed, ForkedProcess: the database is closed, or another process's.
+            DatabaseError: what reading the database met, or why it is out of service.
+        """
+        target = _checked_target(path)
+        if inspect.iscoroutinefunction(progress):
+            raise TypeError(
+                "Database.backup(progress=...) takes a plain function, not an async one."
+            )
+        await trio.lowlevel.checkpoint()
+        backups = self._pool.backups
+        assert backups is not None
+        await backups.make(self._pool, target, overwrite=overwrite, progress=progress)
+
     def stats(self) -> Stats:
         """Give this moment's counters. Does not wait."""
         return describe_pool(self._pool, self._contract.statements)
@@ -208,6 +254,17 @@ class Database(LoopSession):
 
     def _send(self, job: Job) -> Awaitable[Any]:
         return self._pool.run(job)
+
+
+def _checked_target(path: object) -> str:
+    name = os.fspath(path) if isinstance(path, (str, os.PathLike)) else path
+    if not isinstance(name, str):
+        raise TypeError(
+            f"Database.backup() takes a path as str or PathLike, not {type(path).__name__}."
+        )
+    if not name or "\0" in name or name == ":memory:":
+        raise BackupError(f"{name!r} is no file name. Give the path that the copy is to have.")
+    return os.path.abspath(name)  # noqa: PTH100  # relative to where the caller is now
 
 
 def _apply_in(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Final, final
 
 import attrs
@@ -16,8 +17,10 @@ from trio_sqlrepo._base.config import PoolConfig, SQLiteConfig
 from trio_sqlrepo._base.driver import Role
 from trio_sqlrepo._base.errors import DatabaseReplaced, DeclarationError, OpenError
 from trio_sqlrepo._data.contract import Contract, check_repositories
-from trio_sqlrepo._data.migrate import Migration, migrate, read_migrations
+from trio_sqlrepo._data.migrate import migrate
+from trio_sqlrepo._data.migration import Migration, read_migrations
 from trio_sqlrepo._database import Database
+from trio_sqlrepo._pool.backup import Backups
 from trio_sqlrepo._pool.fork import guard
 from trio_sqlrepo._pool.lane import Lane
 from trio_sqlrepo._pool.live import LiveQueries
@@ -26,6 +29,7 @@ from trio_sqlrepo._pool.supervisor import Supervisor
 from trio_sqlrepo._pool.wal import Governor
 from trio_sqlrepo._repository import Repository
 from trio_sqlrepo._sqlite import FileIdentity, SqliteDriver, open_driver
+from trio_sqlrepo._sqlite.backup import Copy
 from trio_sqlrepo._worker.checkpointer import Checkpointer
 from trio_sqlrepo._worker.commit import Writer
 from trio_sqlrepo._worker.live import LiveReader
@@ -36,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable
 
     from trio_sqlrepo._base.driver import Driver
-    from trio_sqlrepo._data.migrate import MigrationSource
+    from trio_sqlrepo._data.migration import MigrationSource
 
 MEMORY: Final = ":memory:"
 _POOL: Final = PoolConfig()
@@ -63,15 +67,16 @@ def open_database(
         path: the file; never read as a URI. `":memory:"` is a private database in memory whose
             one connection serves reads and writes.
         repositories: the repository classes that will be bound to it.
-        migrations: a directory of `NNNN_name.sql` files, or a sequence of `Migration` or SQL
-            scripts; each is applied once, in order.
+        migrations: a directory of `NNNN_name.sql` (and `.py`) files, or a `MigrationSet`, or a
+            sequence of these, of `Migration` and of SQL scripts; each is applied once, in order.
         pool: how many connections serve, how long calls wait.
         sqlite: how each connection is set up.
         converter: the cattrs converter for column values of types of your own.
 
     Raises:
         OpenError: the file can't be opened, is no database, or can't be set up as configured.
-        MigrationError: a migration failed, or an applied one was changed or is missing.
+        MigrationError: a migration failed, an applied one was changed or is missing, or the
+            database belongs to a newer version of the application.
         DeclarationError: declared queries do not fit; all of them are listed.
     """
     if isinstance(repositories, type):
@@ -125,7 +130,9 @@ async def open_of_parts(  # noqa: PLR0917  # open_database's own, in its order
     writers, readers = _make_lanes(config, opener)
     governor = None if name == MEMORY else Governor(opener.path, sqlite.wal_size_limit)
     live = LiveQueries(own_connection=not opener.sole, others=name != MEMORY)
+    backups = Backups(partial(Copy, opener.path, sqlite), in_memory=name == MEMORY)
     pool = Pool(name, config, readers, writers, governor, live=live)
+    backups.attach(pool)
     guard(pool)
 
     def make_worker(lane: Lane, worker_name: str) -> Worker:
@@ -139,6 +146,8 @@ async def open_of_parts(  # noqa: PLR0917  # open_database's own, in its order
             )  # fmt: skip
         elif lane is live.lane:
             worker = LiveReader(worker_name, opener.open_observer, lane, pool.post)
+        elif lane is backups.lane:
+            worker = Reader(worker_name, opener.open_copier, lane, pool.post)
         else:
             worker = Checkpointer(worker_name, opener.open_checkpointer, lane, pool.post)
         if parts.equip is not None:
@@ -283,6 +292,9 @@ class _Opener:
         driver = self._open(worker, Role.READER)
         worker.tally.make_room(len(self.contract.statements))
         return driver
+
+    def open_copier(self, worker: Worker) -> Driver:
+        return self._open(worker, Role.READER)  # it runs no declared query
 
     def open_checkpointer(self, worker: Worker) -> Driver:
         return self._open(worker, Role.CHECKPOINTER)

@@ -21,6 +21,7 @@ DATABASE_ERRORS = [kind for kind in ALL if issubclass(kind, DatabaseError)]
 
 TREE = """\
 SqlRepoError
+  BackupError
   DatabaseError
     DatabaseCorrupt
     DatabaseLocked

@@ -52,7 +52,18 @@ class OpenError(SqlRepoError):
 
 
 class MigrationError(SqlRepoError):
-    """A migration failed, or an applied one was changed or is missing. Nothing of it stays."""
+    """A migration failed, an applied one was changed or is missing, or the database is a newer one.
+
+    Nothing of a migration that failed stays.
+    """
+
+
+class BackupError(SqlRepoError):
+    """A copy of the database could not be made, or is not sound. Nothing of it stays.
+
+    Not raised where the target's disk is full (`DiskFull`), or where reading the database failed:
+    that is what a call would raise that meets it.
+    """
 
 
 class PoolError(SqlRepoError):

@@ -15,8 +15,8 @@ class ConnectionHealth:
 
     Attributes:
         name: as in the log and in `PoolTimeout`, such as `"reader 2"`.
-        lane: `"reader"`, `"writer"`, `"checkpointer"` (see `SQLiteConfig.wal_size_limit`), or
-            `"observer"` (see `Database.live`).
+        lane: `"reader"`, `"writer"`, `"checkpointer"` (see `SQLiteConfig.wal_size_limit`),
+            `"observer"` (see `Database.live`) or `"backup"` (while one is made).
         state: `"well"`: it read a page, and its files are those it opened. `"busy"`: it was at
             work, which is not interrupted to look at it. `"failed"`: the probe failed, and the
             connection is replaced. `"stuck"`: it did not answer within `health_check_timeout`, and

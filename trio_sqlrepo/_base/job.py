@@ -78,11 +78,12 @@ class Kind(enum.Enum):
     RELEASE = "release"  # ends the lease it is sent to
     PROBE = "probe"  # a health check, sent to one idle worker
     UPKEEP = "upkeep"  # the pool's own, outside of a transaction: a checkpoint
+    BACKUP = "backup"  # copies the database to a file: long by nature, and leaves something
 
 
 _CALL: Final = Kind.CALL
 _BATCH: Final = Kind.BATCH
-_HOLDING: Final = frozenset({Kind.LEASE, Kind.RELEASE, Kind.PROBE})
+_HOLDING: Final = frozenset({Kind.LEASE, Kind.RELEASE, Kind.PROBE, Kind.BACKUP})
 
 
 @final

@@ -1,21 +1,19 @@
-"""Migrations: ordered SQL scripts, each applied exactly once, in a transaction of its own.
+"""Applying migrations: in order, each exactly once, in a transaction of its own.
 
 What was applied is recorded in the table `_trio_sqlrepo_migration` of the database itself, in the
-same transaction as the script, so that the record and its effect never part.
+same transaction as the migration, so that the record and its effect never part.
+
+A namespace is a row of migrations that is looked at by itself: what is recorded of it must be how
+its migrations begin. One that the application does not name is somebody else's, and left alone.
 """
 
 from __future__ import annotations
 
-import os
-import re
-from collections import Counter
-from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from hashlib import sha256
-from importlib.resources.abc import Traversable
-from pathlib import Path
-from typing import Final, TypeAlias, final
+from traceback import walk_tb
+from typing import TYPE_CHECKING, Final, final
 
 import attrs
 
@@ -28,55 +26,47 @@ from trio_sqlrepo._base.errors import (
     OutcomeUnknown,
     SqlRepoError,
 )
+from trio_sqlrepo._data.migration import Migration, label, normalised
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-def _text(owner: object, field: attrs.Attribute[str], value: object) -> None:
-    if not isinstance(value, str):
-        raise TypeError(f"{type(owner).__name__}.{field.name} must be text; it is {value!r}.")
+    from trio_sqlrepo._sqlite import Connection
 
-
-@final
-@attrs.frozen
-class Migration:
-    """One SQL script that takes the schema a step further.
-
-    Attributes:
-        name: what it is recorded under, unique among the migrations of a database.
-        sql: any number of statements, run inside one transaction. It must not control
-            transactions itself. Foreign keys are off while it runs, so that a table can be
-            rebuilt without losing its children, and are checked before the commit.
-    """
-
-    name: str = attrs.field(validator=_text)
-    sql: str = attrs.field(validator=_text, repr=False)
-
-    def __attrs_post_init__(self) -> None:
-        """Refuse a name that no message could show."""
-        if not self.name.strip():
-            raise ValueError(f"Migration.name must not be blank; it is {self.name!r}.")
-
-
-MigrationSource: TypeAlias = os.PathLike[str] | Traversable | Sequence[Migration | str] | None
-
-_SCRIPT: Final = re.compile(r"(?P<number>\d{4})_[\w-]+\.sql", re.ASCII)
-
-# Recorded once and compared for ever: none of these may change its meaning.
+# Recorded once and compared for ever: none of these may change its meaning. `number` is the order
+# in which migrations were applied, over all namespaces.
 _CREATE_RECORD: Final = """\
 CREATE TABLE IF NOT EXISTS _trio_sqlrepo_migration (
     number INTEGER PRIMARY KEY,
-    name TEXT NOT NULL UNIQUE,
+    namespace TEXT NOT NULL DEFAULT '',
+    name TEXT NOT NULL,
     checksum TEXT NOT NULL,
-    applied_at TEXT NOT NULL
+    applied_at TEXT NOT NULL,
+    UNIQUE (namespace, name)
 ) STRICT"""
-_HAS_RECORD: Final = (
-    "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = '_trio_sqlrepo_migration'"
+# Before there were namespaces the table had no such column, and names were unique in all of it.
+_LOOK_AT_RECORD: Final = (
+    "SELECT count(*), count(*) FILTER (WHERE name = 'namespace')"
+    " FROM pragma_table_info('_trio_sqlrepo_migration')"
 )
 _READ_RECORD: Final = (
-    "SELECT name, checksum, applied_at FROM _trio_sqlrepo_migration ORDER BY number"
+    "SELECT namespace, name, checksum, applied_at FROM _trio_sqlrepo_migration ORDER BY number"
 )
+_READ_OLD_RECORD: Final = (
+    "SELECT '', name, checksum, applied_at FROM _trio_sqlrepo_migration ORDER BY number"
+)
+_PUT_OLD_ASIDE: Final = "ALTER TABLE _trio_sqlrepo_migration RENAME TO _trio_sqlrepo_migration_old"
+_CARRY_OVER: Final = (
+    "INSERT INTO _trio_sqlrepo_migration (number, name, checksum, applied_at)"
+    " SELECT number, name, checksum, applied_at FROM _trio_sqlrepo_migration_old"
+)
+_DROP_OLD: Final = "DROP TABLE _trio_sqlrepo_migration_old"
 _ADD_RECORD: Final = (
-    "INSERT INTO _trio_sqlrepo_migration (number, name, checksum, applied_at) VALUES (?, ?, ?, ?)"
+    "INSERT INTO _trio_sqlrepo_migration (number, namespace, name, checksum, applied_at)"
+    " SELECT coalesce(max(number), 0) + 1, ?, ?, ?, ? FROM _trio_sqlrepo_migration"
 )
+# In place of a checksum, which is 64 digits: the code of a function is not compared.
+_FUNCTION: Final = "function"
 
 # These say more than "the migration failed" and keep their type: try again, look at the disk,
 # report it. `Interrupted` is how the worker learns that it was told to stop.
@@ -91,125 +81,13 @@ _KEPT_AS_THEMSELVES: Final = (
 _MOST_LISTED: Final = 5  # broken foreign keys; the first few show where to look
 
 
-# -- reading ---------------------------------------------------------------------------------
+@final
+@attrs.frozen
+class MigrationState:
+    """A migration and when a database has had it; None: it is pending."""
 
-
-def read_migrations(source: MigrationSource) -> tuple[Migration, ...]:
-    """The migrations of `source`, in the order they are to be applied. Blocks on the disk.
-
-    Args:
-        source: a directory of `NNNN_name.sql` files (UTF-8), applied by number; or a sequence of
-            `Migration` or SQL scripts, applied as they stand, a script being named by its
-            position (`0001`, `0002`, …); or None.
-
-    Raises:
-        TypeError: `source` is none of these.
-        MigrationError: the directory cannot be read, holds no scripts or misnamed ones; a number
-            or a name occurs twice.
-    """
-    if source is None:
-        return ()
-    if isinstance(source, str | bytes):
-        raise TypeError(
-            f"migrations={_shortened(source)} is a bare {type(source).__name__}, which may be a"
-            " directory or a script: give a directory as pathlib.Path(…), scripts as a list."
-        )
-    if isinstance(source, os.PathLike):  # first: a trio.Path looks like a Traversable
-        return _from_directory(Path(source))
-    if isinstance(source, Traversable):
-        return _from_directory(source)
-    if isinstance(source, Sequence):
-        return _from_sequence(source)
-    raise TypeError(
-        "migrations must be a directory (a path or an importlib.resources Traversable) or a"
-        f" sequence of Migration or SQL scripts; it is a {type(source).__name__}."
-    )
-
-
-def _shortened(source: str | bytes) -> str:
-    whole, most = repr(source), 40
-    return whole if len(whole) <= most else f"{whole[:most]}…"
-
-
-def _from_directory(directory: Traversable) -> tuple[Migration, ...]:
-    scripts = _scripts_in_order(directory)
-    if not scripts:
-        # Far more often a wrong path, or a wheel built without its data files, than a wish.
-        raise MigrationError(
-            f"The migrations directory {directory} holds no NNNN_name.sql file; check the path,"
-            " and that the files are packed with the application."
-        )
-    return tuple(
-        Migration(script.name.removesuffix(".sql"), _read(script)) for script in scripts.values()
-    )
-
-
-def _scripts_in_order(directory: Traversable) -> dict[str, Traversable]:
-    """By number. All numbers are equally long, so the order of the names is theirs."""
-    try:
-        entries = sorted(directory.iterdir(), key=lambda entry: entry.name)
-    except OSError as error:
-        raise MigrationError(
-            f"The migrations directory {directory} cannot be read: {error.strerror or error}."
-        ) from error
-    scripts: dict[str, Traversable] = {}
-    for entry in entries:
-        # Hidden files are what editors and file systems leave beside a script.
-        if entry.name.startswith(".") or not entry.name.lower().endswith(".sql"):
-            continue
-        match = _SCRIPT.fullmatch(entry.name)
-        if match is None:
-            raise MigrationError(
-                f"{entry.name!r} in the migrations directory {directory} is not named like"
-                " 0001_create_message.sql: four digits, an underscore, letters, digits, _ or -."
-                " Rename it, or move it elsewhere if it is no migration."
-            )
-        other = scripts.setdefault(match["number"], entry)
-        if other is not entry:
-            raise MigrationError(
-                f"{other.name!r} and {entry.name!r} in the migrations directory {directory} bear"
-                " the same number; give the one that is not applied anywhere yet the next free."
-            )
-    return scripts
-
-
-def _read(script: Traversable) -> str:
-    try:
-        # A byte-order mark is some editors' signature, and no SQL.
-        text = script.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise MigrationError(
-            f"The migration {script} cannot be read: {error.strerror or error}."
-        ) from error
-    except UnicodeDecodeError as error:
-        raise MigrationError(
-            f"The migration {script} is not UTF-8 (byte {error.start}); save it as UTF-8."
-        ) from error
-    return _normalised(text)
-
-
-def _from_sequence(source: Sequence[Migration | str]) -> tuple[Migration, ...]:
-    migrations = tuple(
-        _from_element(position, element) for position, element in enumerate(source, start=1)
-    )
-    counted = Counter(migration.name for migration in migrations)
-    if twice := [name for name, count in counted.items() if count > 1]:
-        raise MigrationError(
-            f"Two migrations are named {twice[0]!r}; what is applied is recorded by name, so give"
-            " one of them another."
-        )
-    return migrations
-
-
-def _from_element(position: int, element: object) -> Migration:
-    if isinstance(element, Migration):
-        return element
-    if isinstance(element, str):
-        return Migration(f"{position:04}", element)
-    raise TypeError(
-        f"migrations[{position - 1}] must be a Migration or an SQL script (str); it is a"
-        f" {type(element).__name__}."
-    )
+    migration: Migration
+    applied_at: str | None
 
 
 # -- applying --------------------------------------------------------------------------------
@@ -226,15 +104,30 @@ def migrate(driver: Driver, migrations: Sequence[Migration]) -> None:
         migrations: as `read_migrations` gives them.
 
     Raises:
-        MigrationError: a script failed (nothing of it stays, those before it do), or what is
-            recorded as applied is not how `migrations` begins.
+        MigrationError: one failed (nothing of it stays, those before it do), or what is recorded
+            as applied is not how `migrations` begins.
         DatabaseLocked: another process held the lock for longer than `busy_timeout`.
         OutcomeUnknown, DatabaseReplaced: as for any COMMIT.
     """
     if not migrations:
         return
-    while (number := _count_applied(driver, migrations)) < len(migrations):
-        _apply_next(driver, migrations, waiting_for=migrations[number])
+    while pending := _pending(driver, migrations):
+        _apply_next(driver, migrations, waiting_for=pending[0])
+
+
+def rehearse(driver: Driver, migrations: Sequence[Migration]) -> tuple[Migration, ...]:
+    """Apply what is pending in one transaction that is rolled back; give what that was.
+
+    It holds the write lock meanwhile, and raises as `migrate` does.
+    """
+    driver.begin_write()
+    try:
+        pending = _pending(driver, migrations)
+        for migration in pending:
+            _run(driver, migration)
+    finally:
+        driver.rollback()
+    return pending
 
 
 def _apply_next(driver: Driver, migrations: Sequence[Migration], *, waiting_for: Migration) -> None:
@@ -246,41 +139,82 @@ def _apply_next(driver: Driver, migrations: Sequence[Migration], *, waiting_for:
     try:
         driver.begin_write()
     except DatabaseLocked as error:
-        error.add_note(f"The lock was wanted to apply migration {waiting_for.name}.")
+        error.add_note(f"The lock was wanted to apply migration {waiting_for.label}.")
         raise
     try:
-        number = _count_applied(driver, migrations)
-        if number < len(migrations):
-            _apply(driver, number, migrations[number])
+        if pending := _pending(driver, migrations):
+            _apply(driver, pending[0])
     finally:
         driver.rollback()  # nothing to do after the COMMIT
 
 
-def _apply(driver: Driver, number: int, migration: Migration) -> None:
-    with _blaming(migration):
-        driver.run_script(migration.sql)
-    # Off while the script ran, so nothing has watched over them until now.
-    if violations := driver.foreign_key_violations():
-        raise MigrationError(_broken_keys(migration, violations))
+def _apply(driver: Driver, migration: Migration) -> None:
+    _run(driver, migration)
     now = datetime.now(UTC).isoformat(sep=" ", timespec="microseconds")
     with _blaming(migration):
-        driver.execute(_CREATE_RECORD, ())
-        driver.execute(_ADD_RECORD, (number + 1, migration.name, _checksum(migration), now))
+        _make_record(driver)
+        row = (migration.namespace, migration.name, _checksum(migration), now)
+        driver.execute(_ADD_RECORD, row)
         driver.commit()
 
 
+def _run(driver: Driver, migration: Migration) -> None:
+    """Run a migration in the open transaction, up to its commit."""
+    if migration.run is None:
+        assert migration.sql is not None
+        with _blaming(migration):
+            driver.run_script(migration.sql)
+    else:
+        function = _Located(migration.run)
+        with _blaming(migration, function):
+            driver.apply(function, ())
+    # Off while it ran, so nothing has watched over them until now.
+    if violations := driver.foreign_key_violations():
+        raise MigrationError(_broken_keys(migration, violations))
+
+
+@final
+class _Located:
+    """A function of a migration, and where in its file it failed. Driver's thread only."""
+
+    def __init__(self, function: Callable[[Connection], object]) -> None:
+        self._function = function
+        code = getattr(function, "__code__", None)
+        self._path = getattr(function, "path", None) or getattr(code, "co_filename", None)
+        self.place = ""
+
+    def __call__(self, connection: Connection) -> None:
+        try:
+            self._function(connection)
+        except BaseException as error:
+            self.place = self._found(error)
+            raise
+
+    def _found(self, error: BaseException) -> str:
+        """Say where: SQLite's error comes to the caller without these frames, which hold values."""
+        if isinstance(error, SyntaxError) and error.filename == self._path:
+            return f"{self._path}, line {error.lineno}: "
+        lines = [
+            line
+            for frame, line in walk_tb(error.__traceback__)
+            if frame.f_code.co_filename == self._path
+        ]
+        return f"{self._path}, line {lines[-1]}: " if lines else ""
+
+
 @contextmanager
-def _blaming(migration: Migration) -> Iterator[None]:
+def _blaming(migration: Migration, function: _Located | None = None) -> Iterator[None]:
     try:
         yield
     except _KEPT_AS_THEMSELVES:
         raise
     except Exception as error:
-        # Of an application's own SQL function only the type is shown: its text may hold data.
+        # Of an application's own function only the error's type is shown: its text may hold data.
         what = str(error) if isinstance(error, SqlRepoError) else f"{type(error).__name__} raised."
+        place = function.place if function is not None else ""
         raise MigrationError(
-            f"Migration {migration.name} failed: {what} Nothing of it stays; mend it and open the"
-            " database again."
+            f"Migration {migration.label} failed: {place}{what} Nothing of it stays; mend it and"
+            " open the database again."
         ) from error
 
 
@@ -289,9 +223,20 @@ def _broken_keys(migration: Migration, violations: Sequence[str]) -> str:
     if further := violations[_MOST_LISTED:]:
         listed.append(f"and {len(further)} more")
     return (
-        f"Migration {migration.name} was undone, because foreign keys are broken with it. Mend the"
+        f"Migration {migration.label} was undone, because foreign keys are broken with it. Mend the"
         " rows in the script, or before it if they were broken already:\n  " + "\n  ".join(listed)
     )
+
+
+def _make_record(driver: Driver) -> None:
+    """Make the table, or give one from before there were namespaces its column."""
+    is_old = _shape(driver) is _READ_OLD_RECORD
+    if is_old:
+        driver.execute(_PUT_OLD_ASIDE, ())
+    driver.execute(_CREATE_RECORD, ())
+    if is_old:
+        driver.execute(_CARRY_OVER, ())
+        driver.execute(_DROP_OLD, ())
 
 
 # -- what is applied -------------------------------------------------------------------------
@@ -299,33 +244,77 @@ def _broken_keys(migration: Migration, violations: Sequence[str]) -> str:
 
 @attrs.frozen
 class _Applied:
+    namespace: str
     name: str
     checksum: str
     applied_at: str
 
+    @property
+    def label(self) -> str:
+        return label(self.namespace, self.name)
 
-def _count_applied(driver: Driver, migrations: Sequence[Migration]) -> int:
-    """How many are applied already, once it is sure that these are the first of `migrations`."""
-    ((exists,),) = driver.execute(_HAS_RECORD, ())
-    if not exists:
-        return 0
-    applied = [_Applied(*map(str, row)) for row in driver.execute(_READ_RECORD, ())]
+
+def look(driver: Driver, migrations: Sequence[Migration]) -> tuple[MigrationState, ...]:
+    """Say of each migration when the database has had it. Reads only.
+
+    Raises:
+        MigrationError: what is recorded as applied is not how the migrations of a namespace begin.
+    """
+    recorded = _recorded(driver)
+    namespaces = dict.fromkeys(migration.namespace for migration in migrations)
+    for namespace in namespaces:
+        known = [migration for migration in migrations if migration.namespace == namespace]
+        _check_beginning(recorded.get(namespace, []), known)
+    applied = {
+        (done.namespace, done.name): done.applied_at for rows in recorded.values() for done in rows
+    }
+    return tuple(
+        MigrationState(migration, applied.get((migration.namespace, migration.name)))
+        for migration in migrations
+    )
+
+
+def _pending(driver: Driver, migrations: Sequence[Migration]) -> tuple[Migration, ...]:
+    states = look(driver, migrations)
+    return tuple(state.migration for state in states if state.applied_at is None)
+
+
+def _shape(driver: Driver) -> str | None:
+    """How the record is read; None: there is none."""
+    ((columns, namespaces),) = driver.execute(_LOOK_AT_RECORD, ())
+    if not columns:
+        return None
+    return _READ_RECORD if namespaces else _READ_OLD_RECORD
+
+
+def _recorded(driver: Driver) -> Mapping[str, Sequence[_Applied]]:
+    """What the database has had, by namespace and in order."""
+    recorded: dict[str, list[_Applied]] = {}
+    if (read := _shape(driver)) is not None:
+        for row in driver.execute(read, ()):
+            done = _Applied(*map(str, row))
+            recorded.setdefault(done.namespace, []).append(done)
+    return recorded
+
+
+def _check_beginning(applied: Sequence[_Applied], migrations: Sequence[Migration]) -> None:
+    """See that what is applied is how the migrations of its namespace begin."""
     for done, migration in zip(applied, migrations, strict=False):
         if done.name != migration.name:
             raise MigrationError(_parted(done, migration, applied, migrations))
         if done.checksum != _checksum(migration):
             raise MigrationError(
-                f"Migration {done.name} was changed after it was applied to this database on"
+                f"Migration {done.label} was changed after it was applied to this database on"
                 f" {done.applied_at}. Restore its text and put the change into a new migration."
             )
     if beyond := applied[len(migrations) :]:
-        names = ", ".join(done.name for done in beyond)
+        names = ", ".join(done.label for done in beyond)
+        whose = beyond[0].namespace or "the application"
         raise MigrationError(
-            f"This database belongs to a newer version of the application: it has had {names},"
-            f" after the last known here, {migrations[-1].name}. Run the newer version, or use"
+            f"This database belongs to a newer version of {whose}: it has had {names},"
+            f" after the last known here, {migrations[-1].label}. Run the newer version, or use"
             " a copy of the database from before."
         )
-    return len(applied)
 
 
 def _parted(
@@ -336,30 +325,27 @@ def _parted(
 ) -> str:
     """Say how the record and the migrations part, where `done` meets another, `migration`."""
     if done.name not in {other.name for other in migrations}:
-        if done.checksum == _checksum(migration):
+        if done.checksum == _checksum(migration) != _FUNCTION:
             return (
-                f"Migration {done.name} was renamed to {migration.name} after it was applied to"
+                f"Migration {done.label} was renamed to {migration.label} after it was applied to"
                 f" this database on {done.applied_at}. Give it its name back."
             )
         return (
-            f"Migration {done.name} was applied to this database on {done.applied_at} and is"
-            f" missing here, where {migration.name} has its place. Restore it."
+            f"Migration {done.label} was applied to this database on {done.applied_at} and is"
+            f" missing here, where {migration.label} has its place. Restore it."
         )
     if migration.name not in {other.name for other in applied}:
         return (
-            f"Migration {migration.name} is not applied to this database, but {applied[-1].name},"
+            f"Migration {migration.label} is not applied to this database, but {applied[-1].label},"
             " which comes after it, is. Give it a place after that one."
         )
     return (
-        f"Migration {done.name} was applied to this database before {migration.name}, which"
+        f"Migration {done.label} was applied to this database before {migration.label}, which"
         " comes before it here. Restore their order."
     )
 
 
 def _checksum(migration: Migration) -> str:
-    return sha256(_normalised(migration.sql).encode()).hexdigest()
-
-
-def _normalised(text: str) -> str:
-    # A checkout on Windows may have turned every newline into two characters.
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    if migration.sql is None:
+        return _FUNCTION
+    return sha256(normalised(migration.sql).encode()).hexdigest()

@@ -33,9 +33,10 @@ from trio_sqlrepo._pool.hub import Hub
 from trio_sqlrepo._pool.state import State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from trio_sqlrepo._base.job import Job
+    from trio_sqlrepo._pool.backup import Backups
     from trio_sqlrepo._pool.lane import Lane
     from trio_sqlrepo._worker.thread import Worker
 
@@ -45,6 +46,10 @@ _OPEN: Final = State.OPEN
 @final
 class Pool(Hub):
     """What sessions send their calls to."""
+
+    backups: Backups | None = None  # attached when it is made; none in tests that need none
+    # The supervisor's: open connections of a lane and wait until they are.
+    open: Callable[[Lane, int], Awaitable[None]]
 
     @enable_ki_protection
     async def run(self, job: Job) -> Any:

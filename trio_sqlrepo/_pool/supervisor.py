@@ -73,6 +73,7 @@ class Supervisor:
         pool.on_stuck = self._stuck
         pool.on_returned = self._returned
         pool.grow = self.recovery.grow
+        pool.open = self.open
         pool.attempt = self.recovery.attempt
 
     # -- opening -----------------------------------------------------------------------------
@@ -95,10 +96,13 @@ class Supervisor:
             raise OpenError(message) from error
         for worker in workers:
             self._first[worker] = trio.Event()
-        for worker in workers:
-            await self._first[worker].wait()
+        try:
+            for worker in workers:
+                await self._first[worker].wait()
+        finally:  # a backup's may be waited for at the same time, and cancelled
+            for worker in workers:
+                del self._first[worker]
         errors = [found for worker in workers if (found := self._errors.pop(worker, None))]
-        self._first.clear()
         if errors:
             raise errors[0]
 

@@ -294,11 +294,11 @@ def _checkpoint(hands: Hands, *, truncate: bool, patience: float) -> Checkpoint:
 def oldest_reader(pool: Pool, before: float = math.inf) -> tuple[str, float] | None:
     """Of this pool's readers the one at work longest, if since `before`: who, and since when."""
     oldest: tuple[str, float] | None = None
-    lane = pool.readers
-    if lane is pool.writers:
-        return None  # the connection that reads is the one that asks
-    for worker in lane.workers:
-        job = lane.held.get(worker) or worker.ticket.current
+    lanes = [pool.backups.lane] if pool.backups is not None and pool.backups.lane else []
+    if pool.readers is not pool.writers:  # otherwise the connection that reads is the one that asks
+        lanes.append(pool.readers)
+    for worker in (worker for lane in lanes for worker in lane.workers):
+        job = pool.lane_of(worker).held.get(worker) or worker.ticket.current
         if job is None or job.enqueued > before or (oldest and oldest[1] <= job.enqueued):
             continue
         task = job.holder or job.task

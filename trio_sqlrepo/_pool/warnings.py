@@ -14,6 +14,7 @@ import attrs
 import trio
 from trio.lowlevel import enable_ki_protection
 
+from trio_sqlrepo._base.job import Kind
 from trio_sqlrepo._base.warnings import (
     DegradedSize,
     FewIdleReaders,
@@ -186,6 +187,8 @@ class Observer:
         """What threads work on for longer than the limit: since when it was called."""
         found: dict[str, float] = {}
         for job in self._pool.outstanding:
+            if job.kind is Kind.BACKUP:
+                continue  # as long as its file is large; what it keeps in the WAL is told
             if job.worker is not None and now - job.enqueued > limit:
                 found[job.label] = max(found.get(job.label, 0.0), now - job.enqueued)
         return found

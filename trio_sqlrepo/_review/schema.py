@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Final
 
 from trio_sqlrepo._base.config import SQLiteConfig
 from trio_sqlrepo._base.driver import Role
-from trio_sqlrepo._data.migrate import migrate, read_migrations
+from trio_sqlrepo._data.migrate import migrate
+from trio_sqlrepo._data.migration import read_migrations
 from trio_sqlrepo._sqlite import open_driver
 from trio_sqlrepo._sqlite.copying import open_copy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from trio_sqlrepo._data.migrate import MigrationSource
+    from trio_sqlrepo._data.migration import MigrationSource
     from trio_sqlrepo._sqlite import SqliteDriver
 
 _SQLITE: Final = SQLiteConfig()

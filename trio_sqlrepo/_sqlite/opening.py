@@ -49,6 +49,7 @@ def open_driver(
     *,
     give_up: Callable[[], bool] = never,
     create: bool = True,
+    keep_mode: bool = False,
 ) -> SqliteDriver:
     """Open one connection on the calling thread, which alone may use it.
 
@@ -58,6 +59,7 @@ def open_driver(
         role: what it is for. A READER needs a file that a writer has opened before.
         give_up: becomes `Driver.give_up`; it is asked while locks are awaited here already.
         create: make the file if there is none.
+        keep_mode: use it in the journal mode that it has, to look at a file that may be anybody's.
 
     Raises:
         OpenError: the file can't be used as configured. It is left as it was.
@@ -87,7 +89,7 @@ def open_driver(
         failure = _unopened(path, error, busy)
     else:
         try:
-            return _set_up(connection, path, config, role, busy, memory=memory)
+            return _set_up(connection, path, config, role, busy, memory=memory, keep_mode=keep_mode)
         except apsw.Error as error:
             failure = _unopened(path, error, busy)
             connection.close(force=True)
@@ -151,6 +153,7 @@ def _set_up(
     busy: BusyHandler,
     *,
     memory: bool,
+    keep_mode: bool,
 ) -> SqliteDriver:
     if not memory and connection.readonly("main"):
         raise OpenError(f"{path} may not be written to; change its permissions.")
@@ -163,6 +166,8 @@ def _set_up(
     settings.make(memory=memory)
     if memory:
         _ask(connection, "PRAGMA journal_mode = MEMORY")
+    elif keep_mode:
+        pass
     elif role.reads_only:
         _expect_wal(path, _ask(connection, "PRAGMA journal_mode"))
     else:

@@ -28,20 +28,30 @@ def check_pages(link: Link) -> None:
     """
     try:
         with link.as_own():
-            found = link.connection.execute(f"PRAGMA quick_check({_MOST})").fetchall()
+            found = damage(link.connection, "quick_check")
     except apsw.Error as error:
         failure = link.converted(error)
     else:
-        damage = [str(text) for (text,) in found if text != "ok" and not _is_about_rows(str(text))]
-        if not damage:
+        if found is None:
             return
-        first = " ".join(damage[0].split())
         failure = DatabaseCorrupt(
-            f"The database file is damaged; PRAGMA quick_check says: {first}.",
+            f"The database file is damaged; PRAGMA quick_check says: {found}.",
             code=apsw.SQLITE_CORRUPT,
             extended_code=apsw.SQLITE_CORRUPT,
         )
     raise failure
+
+
+def damage(connection: apsw.Connection, pragma: str) -> str | None:
+    """What `quick_check` or `integrity_check` finds wrong with the file itself, not with rows.
+
+    Raises apsw's errors.
+    """
+    found = connection.execute(f"PRAGMA {pragma}({_MOST})").fetchall()
+    for (text,) in found:
+        if text != "ok" and not _is_about_rows(str(text)):
+            return " ".join(str(text).split())
+    return None
 
 
 def prove_write(link: Link, transaction: Transaction) -> None:

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Final, cast
 import typer
 
 from trio_sqlrepo import SqlRepoError
+from trio_sqlrepo.cli.backup import backup
 from trio_sqlrepo.cli.check.command import check
 from trio_sqlrepo.cli.demo import Plan, run_demo
 from trio_sqlrepo.cli.explain import explain
+from trio_sqlrepo.cli.migrate import migrate
 from trio_sqlrepo.cli.refusal import Failed, Refused
 from trio_sqlrepo.cli.stats import stats
 from trio_sqlrepo.cli.target import working_directory_importable
@@ -45,6 +47,8 @@ def trio_sqlrepo(context: typer.Context) -> None:
 app.command(epilog="Example: trio-sqlrepo check chat:Messages --fail-on scan")(check)
 app.command(epilog="Example: trio-sqlrepo explain chat:Messages.recent --database chat.db")(explain)
 app.command(epilog="Example: trio-sqlrepo stats chat.db --svg chat.svg")(stats)
+app.command(epilog="Example: trio-sqlrepo migrate chat.db migrations --status")(migrate)
+app.command(epilog="Example: trio-sqlrepo backup chat.db chat-monday.db")(backup)
 
 
 @app.command(epilog="Example: trio-sqlrepo demo --seconds 5 --users 20")

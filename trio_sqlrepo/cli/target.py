@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import ModuleType
 
-    from trio_sqlrepo._data.migrate import MigrationSource
+    from trio_sqlrepo._data.migration import MigrationSource
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import cattrs
 
     from trio_sqlrepo import Database, Repository
-    from trio_sqlrepo._data.migrate import MigrationSource
+    from trio_sqlrepo._data.migration import MigrationSource
 
 _POOL: Final = PoolConfig()
 _SQLITE: Final = SQLiteConfig()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from trio_sqlrepo import Repository
     from trio_sqlrepo._base.inspection import PlanStep
-    from trio_sqlrepo._data.migrate import MigrationSource
+    from trio_sqlrepo._data.migration import MigrationSource
     from trio_sqlrepo._review import ReviewedQuery, ReviewedStatement
     from trio_sqlrepo._sqlite.expert import Expert
 

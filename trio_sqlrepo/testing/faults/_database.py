@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import cattrs
 
-    from trio_sqlrepo._data.migrate import MigrationSource
+    from trio_sqlrepo._data.migration import MigrationSource
     from trio_sqlrepo._database import Database
     from trio_sqlrepo._repository import Repository
     from trio_sqlrepo.testing.faults._plan import Faults

@@ -10,7 +10,7 @@ import cattrs
 from hypothesis.strategies import SearchStrategy
 
 from trio_sqlrepo._base.config import PoolConfig, SQLiteConfig
-from trio_sqlrepo._data.migrate import MigrationSource
+from trio_sqlrepo._data.migration import MigrationSource
 from trio_sqlrepo._repository import Repository
 from trio_sqlrepo.testing.schedules._program import Call
 
