@@ -319,3 +319,21 @@ async def test_a_forked_pool_leaves_its_threads_alone() -> None:
         worker.signal.close()
     house.pool.close_signals()
     assert all(isinstance(worker.driver, FakeDriver) for worker in workers)
+
+
+async def test_a_thread_that_has_come_back_is_not_woken_by_closing() -> None:
+    """It was given up, and its last message heard, but its task has not run yet."""
+    async with trio.open_nursery() as nursery:
+        async with a_house() as house:
+            supervisor = house.supervisor
+            ghost = house.make_worker(house.readers, "ghost")
+            ghost.buried = True
+            ghost.signal.close()
+            supervisor._hosts[ghost] = trio.CancelScope()
+
+            async def end_its_task() -> None:
+                await until(lambda: house.pool.state is State.CLOSED)
+                del supervisor._hosts[ghost]
+
+            nursery.start_soon(end_its_task)
+    assert not supervisor._hosts

@@ -301,6 +301,8 @@ class Supervisor:
         with trio.move_on_at(deadline):
             while workers := [worker for worker in self._hosts if pool.lane_of(worker) is lane]:
                 for worker in workers:
+                    if worker.buried:
+                        continue  # its thread has said that it ends, and needs no descriptor more
                     worker.stop()
                     if (current := worker.ticket.current) is not None:
                         current.cancelled = True  # it may have been answered already
