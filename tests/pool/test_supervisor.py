@@ -323,17 +323,28 @@ async def test_a_forked_pool_leaves_its_threads_alone() -> None:
 
 async def test_a_thread_that_has_come_back_is_not_woken_by_closing() -> None:
     """It was given up, and its last message heard, but its task has not run yet."""
-    async with trio.open_nursery() as nursery:
-        async with a_house() as house:
-            supervisor = house.supervisor
-            ghost = house.make_worker(house.readers, "ghost")
-            ghost.buried = True
-            ghost.signal.close()
-            supervisor._hosts[ghost] = trio.CancelScope()
+    async with trio.open_nursery() as nursery, a_house() as house:
+        supervisor = house.supervisor
+        ghost = house.make_worker(house.readers, "ghost")
+        ghost.buried = True
+        ghost.signal.close()
+        supervisor._hosts[ghost] = trio.CancelScope()
 
-            async def end_its_task() -> None:
-                await until(lambda: house.pool.state is State.CLOSED)
-                del supervisor._hosts[ghost]
+        async def end_its_task() -> None:
+            await until(lambda: house.pool.state is State.CLOSED)
+            del supervisor._hosts[ghost]
 
-            nursery.start_soon(end_its_task)
+        nursery.start_soon(end_its_task)
     assert not supervisor._hosts
+
+
+async def test_a_crash_of_closing_does_not_hang() -> None:
+    async def crash(*_: object) -> None:
+        raise ZeroDivisionError
+
+    with pytest.RaisesGroup(ZeroDivisionError):
+        async with a_house() as house:
+            workers = *house.readers.workers, *house.writers.workers
+            house.supervisor.end = crash  # type: ignore[method-assign, assignment]
+    for worker in workers:
+        worker.stop()  # or its thread would outlive the test

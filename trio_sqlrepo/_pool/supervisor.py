@@ -269,30 +269,36 @@ class Supervisor:
         Not cancellable; bounded: `drain_timeout` and a second, for the calls under way and for
         the threads to end that are interrupted then.
         """
+        try:
+            with trio.CancelScope(shield=True):
+                await self._close()
+        finally:
+            # In a forked child the threads live in the parent; here are only the tasks that held
+            # them. Elsewhere none is left, unless closing itself has crashed: it must not hang.
+            for scope in self._hosts.values():
+                scope.cancel()
+            self._serving.cancel()
+
+    async def _close(self) -> None:
         pool = self._pool
         deadline = trio.current_time() + pool.config.drain_timeout + _GRACE
-        with trio.CancelScope(shield=True):
-            if pool.state is State.OPEN:
-                pool.state = State.DRAINING
-                pool.live.stop()
-                with trio.move_on_after(pool.config.drain_timeout):
-                    await pool.wait_quiet()
-            if pool.state in {State.DRAINING, State.FAILED}:
-                pool.state = State.CLOSED
-                pool.outage = None
-                pool.live.stop()
-            if pool.state is State.FORKED:
-                # The threads live in the parent; here are only the tasks that held them.
-                for scope in self._hosts.values():
-                    scope.cancel()
-            else:
-                pool.refuse_waiting()
-                # Readers first: the last connection to close checkpoints the WAL and removes it.
-                # One that is stuck leaves the others half a second.
-                for lane in reversed(pool.lanes):
-                    spare = 0.0 if lane is pool.lanes[0] else _GRACE / 2
-                    await self.end(lane, deadline - spare)
-            self._serving.cancel()
+        if pool.state is State.OPEN:
+            pool.state = State.DRAINING
+            pool.live.stop()
+            with trio.move_on_after(pool.config.drain_timeout):
+                await pool.wait_quiet()
+        if pool.state in {State.DRAINING, State.FAILED}:
+            pool.state = State.CLOSED
+            pool.outage = None
+            pool.live.stop()
+        if pool.state is State.FORKED:
+            return
+        pool.refuse_waiting()
+        # Readers first: the last connection to close checkpoints the WAL and removes it. One that
+        # is stuck leaves the others half a second.
+        for lane in reversed(pool.lanes):
+            spare = 0.0 if lane is pool.lanes[0] else _GRACE / 2
+            await self.end(lane, deadline - spare)
 
     async def end(self, lane: Lane, deadline: float) -> None:
         """End a lane's threads; abandon those that do not come back until the deadline."""
