@@ -33,6 +33,7 @@ python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 88
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
+napoleon_attr_annotations = False  # the signature has the types
 napoleon_custom_sections = [
     ("Type arguments", "params_style"),
     ("Class arguments", "params_style"),

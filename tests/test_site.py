@@ -24,7 +24,7 @@ MODULES = [
     ),
 ]
 ENTRY = re.compile(
-    r"^\.\. (?P<directive>currentmodule|data|auto\w+):: (?P<name>[\w.]+)$", re.MULTILINE
+    r"^\.\. (?P<directive>currentmodule|data|auto(?!module)\w+):: (?P<name>[\w.]+)$", re.MULTILINE
 )
 
 

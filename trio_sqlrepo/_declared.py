@@ -21,42 +21,70 @@ if TYPE_CHECKING:
 @final
 @attrs.frozen(kw_only=True)
 class DeclaredColumn:
-    """One column of a query's rows."""
+    """One column of a query's rows.
+
+    Attributes:
+        name: as the rows have it.
+        type: as in CREATE TABLE; None for an expression.
+        table: where it is from; None for an expression.
+        origin: its name there.
+        not_null: whether the table says so.
+    """
 
     name: str
-    type: str | None  # as in CREATE TABLE; None for an expression
-    table: str | None  # where it is from; None for an expression
-    origin: str | None  # its name there
+    type: str | None
+    table: str | None
+    origin: str | None
     not_null: bool
 
 
 @final
 @attrs.frozen(kw_only=True)
 class DeclaredStatement:
-    """One statement of a query, as SQLite has compiled it."""
+    """One statement of a query, as SQLite has compiled it.
 
-    name: str  # as errors and `stats()` name it: "Messages.recent[order='newest']"
+    Attributes:
+        name: as errors and `stats()` name it: "Messages.recent[order='newest']".
+        sql: of this statement, without braces.
+        writes: its route, SQLite's own word. True: the writer; False: a reader.
+        parameters: of the SQL, without the colon.
+        columns: of its rows.
+        reads: tables; those of triggers and foreign-key actions included.
+        changes: likewise.
+    """
+
+    name: str
     sql: str
-    writes: bool  # its route: True: the writer, False: a reader. SQLite's own word
-    parameters: tuple[str, ...]  # of the SQL, without the colon
+    writes: bool
+    parameters: tuple[str, ...]
     columns: tuple[DeclaredColumn, ...]
-    reads: frozenset[str]  # tables; those of triggers and foreign-key actions included
-    changes: frozenset[str]  # likewise
+    reads: frozenset[str]
+    changes: frozenset[str]
 
 
 @final
 @attrs.frozen(kw_only=True)
 class DeclaredQuery:
-    """One declared query."""
+    """One declared query.
 
-    name: str  # the method's
-    sql: str  # as written, braces included; of one that is generated the first statement's, or ""
-    parameters: Mapping[str, str]  # of the method, without self: the name and the annotation
-    result: str  # the annotation
+    Attributes:
+        name: the method's.
+        sql: as written, braces included; of one that is generated the first statement's, or "".
+        parameters: of the method, without self: the name and the annotation.
+        result: the annotation.
+        doc: the method's docstring.
+        file: where it is declared.
+        line: likewise, from 1.
+        statements: with a session, several if there are alternatives. Without one: ().
+    """
+
+    name: str
+    sql: str
+    parameters: Mapping[str, str]
+    result: str
     doc: str | None
     file: str
     line: int
-    # With a session: the statements, several if there are alternatives. Without one: ().
     statements: tuple[DeclaredStatement, ...]
 
 

@@ -1,5 +1,7 @@
 """Faults at the driver: what SQLite or a thread may do to a call, done to one that is chosen.
 
+For example::
+
     faults = Faults(Fault("ioerr", at="commit", nth=2))
     async with open_database_with(faults, path, repositories=[Accounts]) as db:
         ...

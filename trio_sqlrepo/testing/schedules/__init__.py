@@ -1,9 +1,15 @@
 """Concurrent schedules: what several tasks do at once with a database, in an order that repeats.
 
+For example::
+
     bank = Scenario(
-        repositories=[Accounts], migrations=[SCHEMA], prepare=fill, check=nothing_is_lost,
+        repositories=[Accounts],
+        migrations=[SCHEMA],
+        prepare=fill,
+        check=nothing_is_lost,
         operations=[call(Accounts.transfer, source=ids, target=ids, amount=amounts)],
     )
+
 
     @given(schedules(bank))
     def test_transfers(schedule: Schedule) -> None:
