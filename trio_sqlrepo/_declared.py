@@ -28,7 +28,7 @@ class DeclaredColumn:
         type: as in CREATE TABLE; None for an expression.
         table: where it is from; None for an expression.
         origin: its name there.
-        not_null: whether the table says so.
+        not_null: whether it is a NOT NULL column, or an INTEGER PRIMARY KEY.
     """
 
     name: str

@@ -36,8 +36,8 @@ class Scenario:
 
     Attributes:
         repositories: the repository classes under test.
-        operations: strategies of what a task may do: of `Call`s (see `call`), or of objects with
-            a method `async run(database)`.
+        operations: strategies of what a task may do: of `Call` objects (see `call`), or of
+            objects with a method `async run(database)`.
         migrations: as for `open_database`.
         prepare: `await prepare(database)` fills it before the tasks start.
         check: `await check(database, run)` looks at the database and at what became of each call,
