@@ -1,0 +1,21 @@
+"""Each package in examples/ runs: `python -m examples.NAME` in an empty directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support import ROOT, run_child
+
+PACKAGES = sorted(path.parent.name for path in (ROOT / "examples").glob("*/__main__.py"))
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_example_runs(package: str, tmp_path: Path) -> None:
+    child = run_child("-W", "error", "-m", f"examples.{package}", cwd=tmp_path)
+    assert (child.returncode, child.stderr) == (0, "")
+
+
+def test_the_packages_are_found() -> None:
+    assert {"chat", "flash_sale", "job_queue"} <= set(PACKAGES)
