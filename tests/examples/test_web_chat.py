@@ -6,10 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 pytest.importorskip("quart_trio", reason="the extra `quart` is not installed")
 
-from examples.web_chat.app import make_app
+from quart_trio import QuartTrio
+
+from examples.web_chat.app import Lifespan, make_app
+from trio_sqlrepo import PoolClosed
 from trio_sqlrepo.testing import LeakGuard
 
 ROOM = "/rooms/lobby/messages"
@@ -51,3 +55,14 @@ async def test_what_is_no_message_is_refused(db_path: Path, message: Any) -> Non
         client = server.test_client()
         assert (await client.post(ROOM, json=message)).status_code == 400
         assert (await (await client.get(ROOM)).get_json())["messages"] == []
+
+
+async def test_stop_returns_when_everything_is_closed(db_path: Path) -> None:
+    app = QuartTrio(__name__)
+    async with trio.open_nursery() as app.nursery:
+        lifespan = Lifespan(db_path, app)
+        await lifespan.start()
+        assert await lifespan.chat.messages.count("lobby") == 0
+        await lifespan.stop()
+        with pytest.raises(PoolClosed):  # already here, not only when the nursery ends
+            await lifespan.chat.messages.count("lobby")
