@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.live import until
+from tests.live import settled, until
 from tests.testing.bank import Accounts
 from tests.testing.test_faults import a_bank
 from trio_sqlrepo import DiskFull
@@ -39,6 +39,7 @@ async def test_a_fault_of_the_connection_is_not_seen(db_path: Path, fault: Fault
         await accounts.open(1, 10)
         async with database.live(accounts.balance, 1) as balance:
             assert await anext(balance) == 10
+            await settled(database)  # or a look under way would meet it beside the write
             faults.arm(fault)
             await accounts.add(1, 5)
             assert await anext(balance) == 15
