@@ -64,6 +64,16 @@ async def test_a_batch_of_a_repository(db_path: Path) -> None:
         assert await Notes(db).bodies() == [str(number) for number in range(25)]
 
 
+async def test_what_is_no_generator_is_left_as_it_is() -> None:
+    sending, receiving = trio.open_memory_channel[int](3)
+    for number in range(3):
+        sending.send_nowait(number)
+    sending.close()
+    sink = Sink()
+    assert await feed(sink.take, receiving) == 3
+    assert sink.chunks == [[0, 1, 2]]
+
+
 async def test_nothing_is_no_call() -> None:
     sink = Sink()
     assert await feed(sink.take, Source([])) == 0
