@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final, final
 
 import attrs
 import cattrs
 import trio
-from trio.lowlevel import enable_ki_protection
 
 from trio_sqlrepo._base.config import PoolConfig, SQLiteConfig
 from trio_sqlrepo._base.driver import Role
@@ -21,6 +19,7 @@ from trio_sqlrepo._data.migrate import migrate
 from trio_sqlrepo._data.migration import Migration, read_migrations
 from trio_sqlrepo._database import Database
 from trio_sqlrepo._pool.backup import Backups
+from trio_sqlrepo._pool.block import block
 from trio_sqlrepo._pool.fork import guard
 from trio_sqlrepo._pool.lane import Lane
 from trio_sqlrepo._pool.live import LiveQueries
@@ -38,6 +37,7 @@ from trio_sqlrepo._worker.thread import Worker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable
+    from contextlib import AbstractAsyncContextManager
 
     from trio_sqlrepo._base.driver import Driver
     from trio_sqlrepo._data.migration import MigrationSource
@@ -106,8 +106,7 @@ def _expect(name: str, value: object, kind: type) -> None:
         raise TypeError(message)
 
 
-@asynccontextmanager
-@enable_ki_protection
+@block
 async def open_of_parts(  # noqa: PLR0917  # open_database's own, in its order
     parts: Parts,
     path: str | os.PathLike[str],
