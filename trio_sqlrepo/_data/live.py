@@ -5,17 +5,17 @@ from __future__ import annotations
 import contextvars
 import inspect
 from collections.abc import Callable
-from contextlib import asynccontextmanager
 from functools import partial
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast, final
 
 import attrs
-from trio.lowlevel import checkpoint, enable_ki_protection
+from trio.lowlevel import checkpoint
 
 from trio_sqlrepo._base.errors import ReadOnlySession, SessionError
 from trio_sqlrepo._data.body import run_body
 from trio_sqlrepo._data.session import Session
+from trio_sqlrepo._pool.block import block
 from trio_sqlrepo._pool.pool import Pool
 from trio_sqlrepo._pool.state import State
 from trio_sqlrepo._query.declare import Declaration, DeclarationKind, declared, refuse_one_shot
@@ -104,8 +104,7 @@ class ChangeFeed(_Iteration):
         return await self._subscription.take()  # type: ignore[no-any-return]  # a feed gives these
 
 
-@asynccontextmanager
-@enable_ki_protection
+@block
 async def live_block(pool: Pool, call: Asked) -> AsyncGenerator[Live[Any]]:
     """Watch a call for a block."""
     await _enter(pool)
@@ -116,8 +115,7 @@ async def live_block(pool: Pool, call: Asked) -> AsyncGenerator[Live[Any]]:
         pool.live.forget(watcher)
 
 
-@asynccontextmanager
-@enable_ki_protection
+@block
 async def changes_block(pool: Pool) -> AsyncGenerator[ChangeFeed]:
     """Feed a block with what is committed."""
     await _enter(pool)

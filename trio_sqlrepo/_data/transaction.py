@@ -19,6 +19,7 @@ from trio_sqlrepo._data.calls import (
     execute_viewing,
 )
 from trio_sqlrepo._data.stream import LentFeed
+from trio_sqlrepo._pool.block import block
 from trio_sqlrepo._pool.lease import Lease, LeaseState
 from trio_sqlrepo._query.declare import DeclarationKind
 from trio_sqlrepo._query.streams import RowStream
@@ -171,8 +172,7 @@ class Snapshot(LentSession):
         return await LentSession._run_body(self, declaration, repository, args, kwargs)
 
 
-@asynccontextmanager
-@enable_ki_protection
+@block
 async def transaction_block(pool: Pool, contract: Contract) -> AsyncGenerator[Transaction]:
     """Hold the writer for a block: COMMIT at its end, ROLLBACK if it raises."""
     lease = await Lease.acquire(pool, "Transaction", writes=True)
@@ -185,8 +185,7 @@ async def transaction_block(pool: Pool, contract: Contract) -> AsyncGenerator[Tr
         await lease.release(_commit)
 
 
-@asynccontextmanager
-@enable_ki_protection
+@block
 async def snapshot_block(pool: Pool, contract: Contract) -> AsyncGenerator[Snapshot]:
     """Hold one reader for a block."""
     lease = await Lease.acquire(pool, "Snapshot", writes=False)
