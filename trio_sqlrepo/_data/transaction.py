@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, final
 
 import trio
-from trio.lowlevel import enable_ki_protection
 
 from trio_sqlrepo._base.errors import DatabaseError, PoolError, SessionError
 from trio_sqlrepo._base.job import Job, Kind, Row
@@ -104,8 +103,7 @@ class Transaction(LentSession):
         """
         return self._savepoint()
 
-    @asynccontextmanager
-    @enable_ki_protection
+    @block
     async def _savepoint(self) -> AsyncGenerator[None]:
         depth: int = await self._control("savepoint", _open_savepoint)
         try:
