@@ -16,15 +16,13 @@ not hear, this floor makes up for by being coarser, never finer than true:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Final, final
 
 import apsw
 import attrs
 
 from trio_sqlrepo._base.footprint import EVERYTHING, Columns, Footprint
-from trio_sqlrepo._sqlite.cache import abort
-from trio_sqlrepo._sqlite.gate import SCHEMA_CHANGES, Mode
-from trio_sqlrepo._sqlite.link import NULLS
+from trio_sqlrepo._sqlite.gate import SCHEMA_CHANGES
 from trio_sqlrepo._sqlite.program import Btree, opened_by
 
 if TYPE_CHECKING:
@@ -135,19 +133,8 @@ class Footprints:
 
     def actions_of(self, sql: str) -> list[Action]:
         """What the compiler says of a statement. Raises apsw's errors; leaves the cache alone."""
-        gate = self._link.gate
         actions: list[Action] = []
-        cursor = self._link.connection.cursor()
-        cursor.exec_trace = abort
-        gate.recorded = actions
-        try:
-            with self._link.as_own(Mode.INSPECTION):
-                cursor.execute(sql, NULLS, can_cache=False)
-        except apsw.ExecTraceAbort:
-            pass
-        finally:
-            gate.recorded = None
-            cursor.close(force=True)
+        self._link.compile(sql, actions)
         return actions
 
     # -- inside --------------------------------------------------------------------------------
@@ -162,7 +149,7 @@ class Footprints:
         return kept.footprint
 
     def _read(self, sql: str, actions: Iterable[Action]) -> Footprint:
-        opened = opened_by(self._program(sql), self._btree)
+        opened = opened_by(self._link.explain(sql, 1), self._btree)
         tables: dict[str, Columns] = {}
         for name, columns in opened.tables.items():
             tables[name] = None if columns is None else frozenset(columns)
@@ -182,15 +169,6 @@ class Footprints:
         everything |= opened.virtual > len(pure & _PURE)
         everything |= any(name.startswith(_OF_SQLITE) for name in tables)
         return Footprint(tables, everything)
-
-    def _program(self, sql: str) -> list[tuple[Any, ...]]:
-        cursor = self._link.connection.cursor()
-        cursor.exec_trace = None
-        try:
-            with self._link.as_own(Mode.INSPECTION):
-                return cursor.execute(sql, NULLS, explain=1, can_cache=False).fetchall()
-        finally:
-            cursor.close(force=True)
 
     def _btree(self, root: int) -> Btree | None:
         """What begins at a page of the file."""

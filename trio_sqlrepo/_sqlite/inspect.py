@@ -15,7 +15,7 @@ import attrs
 
 from trio_sqlrepo._base.inspection import Column, Inspection
 from trio_sqlrepo._sqlite.codes import Report
-from trio_sqlrepo._sqlite.gate import SCHEMA_CHANGES, Action, Mode
+from trio_sqlrepo._sqlite.gate import SCHEMA_CHANGES, Action
 from trio_sqlrepo._sqlite.link import NULLS
 
 if TYPE_CHECKING:
@@ -149,18 +149,7 @@ class Inspector:
             seen.append((compiled, cursor.expanded_sql))
             return False
 
-        gate = self._link.gate
-        cursor = self._link.connection.cursor()
-        cursor.exec_trace = look
-        gate.recorded = actions
-        try:
-            with self._link.as_own(Mode.INSPECTION):
-                cursor.execute(sql, bindings, can_cache=False)
-        except apsw.ExecTraceAbort:
-            pass
-        finally:
-            gate.recorded = None
-            cursor.close(force=True)
+        self._link.compile(sql, actions, trace=look, bindings=bindings)
         return seen[0]
 
     def _has_more(self, tail: str) -> bool:
@@ -173,13 +162,7 @@ class Inspector:
             return True
 
     def _has_opcode(self, sql: str, opcode: str) -> bool:
-        cursor = self._link.connection.cursor()
-        try:
-            with self._link.as_own(Mode.INSPECTION):
-                program = cursor.execute(sql, NULLS, explain=1, can_cache=False)
-                return any(instruction[1] == opcode for instruction in program)
-        finally:
-            cursor.close(force=True)
+        return any(instruction[1] == opcode for instruction in self._link.explain(sql, 1))
 
     # -- naming --------------------------------------------------------------------------------
 

@@ -25,10 +25,11 @@ from trio_sqlrepo._sqlite.scrub import run_time_message, search_problem
 from trio_sqlrepo._sqlite.wal import Gauge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from trio_sqlrepo._base.job import Row
     from trio_sqlrepo._sqlite.busy import BusyHandler
+    from trio_sqlrepo._sqlite.gate import Action
 
 # As many `None`s as a statement has parameters, without knowing how many. apsw's own tools
 # (apsw.ext.query_info) compile with it.
@@ -143,6 +144,41 @@ class Link:
         # It has run since the change was noticed and needed no compiling: it names no table.
         unmoved = self._epoch[1] == self.gate.upheavals
         return unmoved and self._noticed_at < kept.last_use < PARKED
+
+    def compile(
+        self,
+        sql: str,
+        actions: list[Action],
+        *,
+        trace: Callable[[apsw.Cursor, str, Any], bool] = abort,
+        bindings: Any = NULLS,
+    ) -> None:
+        """Compile what a user wrote, and add what the compiler asks the gate about to `actions`.
+
+        `trace` looks at the statement and forbids to run it. Raises apsw's errors; leaves the cache
+        alone.
+        """
+        cursor = self.connection.cursor()
+        cursor.exec_trace = trace
+        self.gate.recorded = actions
+        try:
+            with self.as_own(Mode.INSPECTION):
+                cursor.execute(sql, bindings, can_cache=False)
+        except apsw.ExecTraceAbort:
+            pass
+        finally:
+            self.gate.recorded = None
+            cursor.close(force=True)
+
+    def explain(self, sql: str, how: int) -> list[tuple[Any, ...]]:
+        """Give the rows of EXPLAIN (1) or EXPLAIN QUERY PLAN (2). Raises apsw's errors."""
+        cursor = self.connection.cursor()
+        cursor.exec_trace = None
+        try:
+            with self.as_own(Mode.INSPECTION):
+                return cursor.execute(sql, NULLS, explain=how, can_cache=False).fetchall()
+        finally:
+            cursor.close(force=True)
 
     def compile_error(self, sql: str) -> codes.Report | None:
         """Say why the statement does not compile now; None if it does. Leaves the cache alone."""

@@ -12,8 +12,6 @@ import apsw
 import attrs
 
 from trio_sqlrepo._base.inspection import Index, Instruction, PlanStep
-from trio_sqlrepo._sqlite.gate import Mode
-from trio_sqlrepo._sqlite.link import NULLS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -67,14 +65,10 @@ def indexes(driver: SqliteDriver) -> tuple[Index, ...]:
 
 def _explain(driver: SqliteDriver, sql: str, how: int) -> list[Any]:
     link = driver._link
-    cursor = link.connection.cursor()
     try:
-        with link.as_own(Mode.INSPECTION):
-            return cursor.execute(sql, NULLS, explain=how, can_cache=False).fetchall()
+        return link.explain(sql, how)
     except apsw.Error as error:
         failure = link.converted(error, sql=sql)
-    finally:
-        cursor.close(force=True)
     raise failure
 
 
