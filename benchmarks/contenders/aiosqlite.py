@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import aiosqlite
 
-from benchmarks.contenders.rows import GET_TALLY, LOOKUP, PRUNE, SET_TALLY, Rows
+from benchmarks.contenders.rows import LOOKUP, SharedConnection
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from benchmarks.contenders.rows import Values
 
 
-class Aiosqlite(Rows):
+class Aiosqlite(SharedConnection):
+    _connection: aiosqlite.Connection
+
     def __init__(self, connection: aiosqlite.Connection) -> None:
         self._connection = connection
         self._lock = asyncio.Lock()  # one connection has one transaction at a time
@@ -46,21 +48,6 @@ class Aiosqlite(Rows):
             await self._connection.execute("BEGIN IMMEDIATE")
             await self._connection.executemany(sql, rows)
             await self._connection.commit()
-
-    async def increment(self, id: int) -> None:
-        async with self._lock:
-            await self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                (count,) = await self.one(GET_TALLY, (id,))
-                await self._connection.execute(SET_TALLY, (count + 1, id))
-            except BaseException:
-                await self._connection.rollback()
-                raise
-            await self._connection.commit()
-
-    async def prune(self, keep: int) -> int:
-        rowcount: int = (await self.write(PRUNE, (keep,))).rowcount
-        return rowcount
 
 
 class AiosqliteFetchall(Aiosqlite):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import anyio_sqlite
 import trio
 
-from benchmarks.contenders.rows import GET_TALLY, PRUNE, SET_TALLY, Rows
+from benchmarks.contenders.rows import SharedConnection
 
 if TYPE_CHECKING:
     import sqlite3
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from benchmarks.contenders.rows import Values
 
 
-class AnyioSqlite(Rows):
+class AnyioSqlite(SharedConnection):
+    _connection: anyio_sqlite.Connection[sqlite3.Connection]
+
     def __init__(self, connection: anyio_sqlite.Connection[sqlite3.Connection]) -> None:
         self._connection = connection
         self._lock = trio.Lock()  # one connection has one transaction at a time
@@ -42,21 +44,6 @@ class AnyioSqlite(Rows):
             await self._connection.execute("BEGIN IMMEDIATE")
             await self._connection.executemany(sql, rows)
             await self._connection.commit()
-
-    async def increment(self, id: int) -> None:
-        async with self._lock:
-            await self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                (count,) = await self.one(GET_TALLY, (id,))
-                await self._connection.execute(SET_TALLY, (count + 1, id))
-            except BaseException:
-                await self._connection.rollback()
-                raise
-            await self._connection.commit()
-
-    async def prune(self, keep: int) -> int:
-        rowcount: int = (await self.write(PRUNE, (keep,))).rowcount
-        return rowcount
 
 
 @asynccontextmanager

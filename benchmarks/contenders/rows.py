@@ -88,3 +88,28 @@ class Rows(ABC):
     async def settings(self) -> Mapping[str, object]:
         names = ("journal_mode", "synchronous")
         return {name: (await self.one(f"PRAGMA {name}"))[0] for name in names}
+
+
+class SharedConnection(Rows):
+    """One of Python's `sqlite3` that all tasks share, and a lock around what must not mix.
+
+    `_connection` and `_lock` are the wrapper's and its loop's own.
+    """
+
+    _connection: Any
+    _lock: Any
+
+    async def increment(self, id: int) -> None:
+        async with self._lock:
+            await self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                (count,) = await self.one(GET_TALLY, (id,))
+                await self._connection.execute(SET_TALLY, (count + 1, id))
+            except BaseException:
+                await self._connection.rollback()
+                raise
+            await self._connection.commit()
+
+    async def prune(self, keep: int) -> int:
+        rowcount: int = (await self.write(PRUNE, (keep,))).rowcount
+        return rowcount

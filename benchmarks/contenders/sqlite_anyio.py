@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import sqlite_anyio
 import trio
 
-from benchmarks.contenders.rows import GET_TALLY, PRUNE, SET_TALLY, Rows
+from benchmarks.contenders.rows import SharedConnection
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from benchmarks.contenders.rows import Values
 
 
-class SqliteAnyio(Rows):
+class SqliteAnyio(SharedConnection):
+    _connection: sqlite_anyio.Connection
+
     def __init__(self, connection: sqlite_anyio.Connection) -> None:
         self._connection = connection
         self._lock = trio.Lock()  # one connection has one transaction at a time
@@ -44,21 +46,6 @@ class SqliteAnyio(Rows):
             cursor = await self._connection.cursor()
             await cursor.executemany(sql, list(rows))
             await self._connection.commit()
-
-    async def increment(self, id: int) -> None:
-        async with self._lock:
-            await self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                (count,) = await self.one(GET_TALLY, (id,))
-                await self._connection.execute(SET_TALLY, (count + 1, id))
-            except BaseException:
-                await self._connection.rollback()
-                raise
-            await self._connection.commit()
-
-    async def prune(self, keep: int) -> int:
-        rowcount: int = (await self.write(PRUNE, (keep,))).rowcount
-        return rowcount
 
 
 @asynccontextmanager
