@@ -128,4 +128,5 @@ GOALS: Final[Mapping[str, tuple[Goal, ...]]] = {
             at_most=150.0,
         ),
     ),
+    "binding": (_ours("us", "µs to make a repository", 1.0),),
 }

@@ -143,7 +143,8 @@ INSERT_PEERS = (APSW, AIOSQLITE, AIOSQLITE_COMMIT, *PEERS[2:], BARE, BARE_ONE_CO
 
 READERS = tuple(_ours(f"{n} readers", min_readers=n, max_readers=n) for n in (1, 4, 16, 64))
 WAITING = tuple(_ours(f"{n} tasks", tasks=n) for n in (10, 100, 1_000, 10_000))
-QUERIES = tuple(_ours(f"{n} queries", queries=n) for n in (10, 100, 1_000))
+QUERIES = tuple(_ours(f"{n} queries", queries=n, used=10) for n in (10, 100, 1_000))
+USED_QUERIES = tuple(_ours(f"{n} queries", queries=n) for n in (10, 100, 1_000))
 FILES = tuple(_ours(f"{n} MB", megabytes=n) for n in (10, 100, 500, 2_000))
 MEMORY = tuple(
     _ours(f"{n} readers", count=n, min_readers=n, max_readers=n, reserved_readers=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import asynccontextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -83,6 +83,7 @@ class Tallies(Repository):
 class Ours:
     def __init__(self, database: Database, *, block: bool) -> None:
         self._database = database
+        self.bind = partial(Messages, database)
         messages = Messages(database)
         tallies = Tallies(database)
         self._post = messages.post
@@ -152,7 +153,7 @@ def many_queries(count: int) -> type[Repository]:
 
 
 def one_after_the_other(repository: Repository, count: int) -> Get:
-    """A lookup that uses another one of the declared queries each time."""
+    """A lookup that uses another one of the first `count` declared queries each time."""
     methods = cycle([getattr(repository, f"get_{number}") for number in range(count)])
 
     def get(id: int) -> Awaitable[Message | None]:
@@ -167,6 +168,7 @@ async def open_client(
     path: Path,
     *,
     queries: int = 0,
+    used: int | None = None,
     block: bool = False,
     synchronous: Literal["full", "normal"] = "full",
     cache_size: int | None = None,
@@ -184,5 +186,5 @@ async def open_client(
     ) as database:
         client = Ours(database, block=block)
         if queries:
-            client.lookup = one_after_the_other(repositories[-1](database), queries)
+            client.lookup = one_after_the_other(repositories[-1](database), used or queries)
         yield client

@@ -46,8 +46,10 @@ NAMES = (
     "readers_curve",
     "waiting_tasks_curve",
     "declared_queries_curve",
+    "used_queries_curve",
     "file_size_curve",
     "opening",
+    "binding",
     "memory",
     "memory_under_load",
     # what to choose

@@ -11,7 +11,7 @@ from benchmarks.workloads._lookups import run
 
 WORKLOAD = Workload(
     name="declared_queries_curve",
-    question="What does a lookup cost as declared queries grow, all of them used in turn?",
+    question="What does a lookup cost as declared queries grow, ten of them used in turn?",
     contenders=QUERIES,
     size=Size(seconds=1.0),
     quick=Size(seconds=0.05),
