@@ -40,5 +40,6 @@ napoleon_custom_sections = [
 ]
 
 html_theme = "furo"
+html_theme_options = {"light_css_variables": {"code-font-size": "0.78rem"}}
 html_title = f"trio_sqlrepo {release}"
 html_copy_source = False
