@@ -31,6 +31,7 @@ from typing_extensions import TypeAliasType
 
 from tests.query.support import Echo, problems, repository
 from trio_sqlrepo._base.errors import MappingError
+from trio_sqlrepo._query.annotations import Context
 from trio_sqlrepo._query.markers import Blob, Json, Naive
 from trio_sqlrepo._query.values import Codecs
 
@@ -568,7 +569,7 @@ def test_a_class_whose_constructor_refuses_inside_json() -> None:
 )
 def test_none_is_null_and_null_is_none(hint: Any) -> None:
     # Generated code takes a short cut around these.
-    codec = Codecs(None, {}, reading=True).of(hint)
+    codec = Codecs(None, Context(), reading=True).of(hint)
     assert codec.nullable
     assert codec.bind(None) is None
     assert codec.read(None) is None
@@ -580,7 +581,7 @@ def test_none_is_null_and_null_is_none(hint: Any) -> None:
 
 def test_short_cuts_and_rules_agree() -> None:
     for hint, value, stored in STORED:
-        codec = Codecs(None, {}, reading=True).of(hint)
+        codec = Codecs(None, Context(), reading=True).of(hint)
         if stored is not None and not isinstance(value, (bytearray, memoryview)):
             assert codec.bind(value) == stored == Echo(hint).bind(value)
             assert codec.read(stored) == value == Echo(hint).read(stored)

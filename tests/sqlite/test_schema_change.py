@@ -42,6 +42,7 @@ def rebuilt(columns: tuple[str, ...]) -> Any:
 
 
 ALL.rebuild = rebuilt
+COUNT = reads("SELECT count(*) AS many FROM room", "many", name="Rooms.count")
 TURNED = """
 CREATE TABLE new (name, id);
 INSERT INTO new SELECT name, id FROM room;
@@ -87,17 +88,30 @@ def test_what_was_checked_is_not_checked_again(
     writer: SqliteDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checked: list[object] = []
-    verify = DeclaredStatements._verify
+    check = DeclaredStatements._check
 
-    def counting(driver: DeclaredStatements, kept: Kept) -> None:
+    def counting(driver: DeclaredStatements, kept: Kept, *found: Any) -> None:
         checked.append(kept.name)
-        verify(driver, kept)
+        check(driver, kept, *found)
 
-    monkeypatch.setattr(DeclaredStatements, "_verify", counting)
-    writer.prepare([ALL])
+    monkeypatch.setattr(DeclaredStatements, "_check", counting)
+    writer.prepare([ALL, COUNT])
     for _ in range(3):
         writer.run(ALL, ())
-    assert checked == ["Rooms.all"]
+        writer.run(COUNT, ())
+    assert checked == ["Rooms.all", "Rooms.count"]
+
+
+def test_preparing_others_does_not_vouch_for_what_was_compiled_meanwhile(
+    writer: SqliteDriver, reader: SqliteDriver
+) -> None:
+    reader.prepare([ALL])
+    before = reader.run(ALL, ())
+    change(writer, TURNED)
+    # As a function with the raw connection may: the very statement is compiled anew, unseen.
+    reader._connection.execute(ALL.sql).fetchall()
+    reader.prepare([COUNT])
+    assert reader.run(ALL, ()) == before
 
 
 def test_no_rows_after_the_change_and_rows_later(

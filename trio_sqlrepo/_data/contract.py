@@ -15,6 +15,7 @@ import attrs
 from trio_sqlrepo._base.errors import DeclarationError
 from trio_sqlrepo._base.inspection import Inspection, NoTable
 from trio_sqlrepo._base.job import Statement
+from trio_sqlrepo._query.annotations import Contexts
 from trio_sqlrepo._query.declare import (
     Declaration,
     DeclarationKind,
@@ -120,6 +121,7 @@ class _Checker:
         self._base = base
         self._converter = converter
         self._inspections: dict[str, Inspection] = {}
+        self._contexts = Contexts()
 
     def check(self, repository: type, called: str) -> None:
         plans = self.plans[repository] = Plans()
@@ -165,7 +167,7 @@ class _Checker:
         if isinstance(source, Generated) and source.of_class:
             of_class: Any = owner  # a CrudRepository
             source = attrs.evolve(source, table=of_class._table, key=of_class._key)
-        spec = make_spec(declaration, owner, name=name)
+        spec = make_spec(declaration, owner, name=name, contexts=self._contexts)
         expansion = expand(source, spec, self._describe, self._look)
         checked = self._checked(expansion)
         self.statements += [each.plan.statement for each in dict.fromkeys(checked.values())]

@@ -30,13 +30,41 @@ _MEND = (
 
 
 @attrs.frozen(eq=False)
+class Context:
+    """What declarations that see the same names share: these, and what was found out with them.
+
+    It lives as long as what was checked together; a later check finds out anew.
+    """
+
+    captured: Mapping[str, Any] = {}  # locals of the function in which a repository was defined
+    # By the class its `records.Record`. At worst two threads make the same one.
+    records: dict[type, Any] = attrs.field(factory=dict, init=False, repr=False)
+    scopes: dict[Any, Scope] = attrs.field(factory=dict, init=False, repr=False)
+
+
+class Contexts:
+    """The contexts of declarations that are checked together."""
+
+    def __init__(self) -> None:
+        self._made: dict[frozenset[tuple[str, int]], Context] = {}
+
+    def of(self, captured: Mapping[str, Any]) -> Context:
+        """The one of declarations that captured just these."""
+        # The context keeps the values, and so their ids.
+        key = frozenset((name, id(value)) for name, value in captured.items())
+        if key not in self._made:
+            self._made[key] = Context(captured)
+        return self._made[key]
+
+
+@attrs.frozen(eq=False)
 class Scope:
     """Where the annotations of one class or stub are evaluated."""
 
     globals: dict[str, Any]
     locals: Mapping[str, Any]
     variables: Mapping[Any, Any]  # what its type variables stand for
-    captured: Mapping[str, Any]  # locals of the function in which the repository was defined
+    _resolved: dict[str, Any] = attrs.field(factory=dict, init=False, repr=False)
 
     @classmethod
     def of_class(
@@ -52,7 +80,7 @@ class Scope:
             names[variable.__name__] = variable
         # Of a class's own names only classes: a method may well be called `list`.
         names.update((n, v) for n, v in vars(owner).items() if isinstance(v, type))
-        return cls(vars(module) if module else {}, names, variables, captured)
+        return cls(vars(module) if module else {}, names, variables)
 
     def resolve(self, annotation: Any, what: str) -> Any:
         """The type that `annotation` means here. `what` is whose it is, for messages.
@@ -60,6 +88,13 @@ class Scope:
         Raises:
             Refusal: it can't be evaluated, or holds a type variable that stands for nothing.
         """
+        if not isinstance(annotation, str):
+            return self._evaluate(annotation, what)
+        if annotation not in self._resolved:
+            self._resolved[annotation] = self._evaluate(annotation, what)
+        return self._resolved[annotation]
+
+    def _evaluate(self, annotation: Any, what: str) -> Any:
         # A class, as only there Final and Required may stand.
         holder = type("holder", (), {"__annotations__": {"it": annotation}})
         try:

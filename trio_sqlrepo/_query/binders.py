@@ -18,7 +18,7 @@ import attrs
 from trio_sqlrepo._query import fits
 from trio_sqlrepo._query.annotations import unwrap, without_none
 from trio_sqlrepo._query.positions import position_in_list, position_of
-from trio_sqlrepo._query.records import Record, RecordKind, record_of
+from trio_sqlrepo._query.records import Record, RecordKind, record_kind, record_of
 from trio_sqlrepo._query.refusal import Refusal, Refusals, title
 from trio_sqlrepo._query.source import make_function
 from trio_sqlrepo._query.table import FAST_NAMES
@@ -147,7 +147,7 @@ class _Matcher:
             return
         element = element_of(parameter.hint)
         hint = parameter.hint if element is None else element
-        record = record_of(unwrap(hint)[0], self._codecs.captured)
+        record = record_of(unwrap(hint)[0], self._codecs.context)
         keys = {name} if record is None else {name, *record.fields}
         if keys.isdisjoint(self._names) and not keys.isdisjoint(reading.elsewhere):
             return  # another expansion of the query has a use for it
@@ -201,7 +201,7 @@ class _Matcher:
         unsupplied = [n for n in self._names if n not in self._locals]
         hint = _did_you_mean(name, unsupplied)
         rest, nullable = without_none(unwrap(parameter.hint)[0])
-        if nullable and record_of(unwrap(rest)[0], {}) is not None:
+        if nullable and record_kind(unwrap(rest)[0]) is not None:
             return (
                 f"parameter `{name}` is a record that may be None, and has then no fields to bind"
             )

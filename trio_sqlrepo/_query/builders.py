@@ -74,7 +74,7 @@ class _Writer:
             indent, depth = f"{indent}    ", depth + 1
         arguments = []
         # By position as long as no parameter is left out; it is the faster call.
-        expected = made.record.arguments()
+        expected = made.record.arguments
         for place, (key, positional, what) in enumerate(made.arguments):
             value = self._filled(what, depth)
             in_place = positional and expected[place].key == key

@@ -175,7 +175,7 @@ class Signature:
             self._supply(column, _Supplied(bound, f"parameter `{name}`", element, name))
 
     def _record(self, hint: Any) -> Record | None:
-        record = record_of(unwrap(hint)[0], self.spec.captured)
+        record = record_of(unwrap(hint)[0], self.spec.context)
         return None if record is None or record.kind is RecordKind.TYPED_DICT else record
 
     def _fits(self, record: Record) -> bool:
@@ -245,10 +245,10 @@ class Signature:
         if shape in {Shape.NONE, Shape.COUNT}:
             return ""
         base = unwrap(row)[0]
-        record = record_of(base, self.spec.captured)
+        record = record_of(base, self.spec.context)
         if record is not None:
             columns = [name for name in self._columns if name in record.fields]
-            for argument in record.arguments():
+            for argument in record.arguments:
                 if argument.required and argument.key not in self._columns:
                     label = f"field `{argument.field.label}`" if argument.field else argument.key
                     self.problems.append(

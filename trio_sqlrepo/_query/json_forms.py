@@ -225,7 +225,7 @@ class RecordForm:
 
     def complete(self, codec_of: Callable[[Any], Codec]) -> None:
         """Make the fields' codecs. Raises `Refusal`."""
-        for argument in self._record.arguments():
+        for argument in self._record.arguments:
             field = argument.field
             if field is not None and field.readable:
                 dump, load = in_json(codec_of(field.hint()))

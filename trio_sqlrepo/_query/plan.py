@@ -71,10 +71,10 @@ def make_plan(
     binder = None
     try:
         names = [parameter[1:] for parameter in inspection.parameters]
-        binder = make_binder(spec, names, Codecs(converter, spec.captured, reading=False))
+        binder = make_binder(spec, names, Codecs(converter, spec.context, reading=False))
     except Refusals as refusals:
         problems += refusals.problems
-    rows = _Rows(spec, Codecs(converter, spec.captured, reading=True))
+    rows = _Rows(spec, Codecs(converter, spec.context, reading=True))
     build: RowBuilder | None = None
     try:
         _check_shape(spec, inspection, batch=binder is not None and binder.batch)

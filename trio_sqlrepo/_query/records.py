@@ -6,11 +6,12 @@ import dataclasses
 import enum
 import inspect
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, Any, get_args, get_origin
 
 import attrs
 
-from trio_sqlrepo._query.annotations import Scope, arguments_by_class
+from trio_sqlrepo._query.annotations import Context, Scope, arguments_by_class
 from trio_sqlrepo._query.refusal import Refusal, title
 
 
@@ -65,17 +66,18 @@ class Record:
     title: str
     fields: Mapping[str, Field]  # by key
 
-    def arguments(self) -> list[Argument]:
+    @cached_property
+    def arguments(self) -> tuple[Argument, ...]:
         """What makes an instance.
 
         Asked of the signature, so that `kw_only`, `init=False`, defaults and an `__init__` of
         the user's own all count as Python itself has them.
         """
         if self.kind is RecordKind.TYPED_DICT:
-            return [
+            return tuple(
                 Argument(key, field, _is_required(self.cls, field), positional=False)
                 for key, field in self.fields.items()
-            ]
+            )
         found = []
         for parameter in inspect.signature(self.cls).parameters.values():
             if parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}:
@@ -88,7 +90,7 @@ class Record:
                     positional=parameter.kind is not parameter.KEYWORD_ONLY,
                 )
             )
-        return found
+        return tuple(found)
 
 
 def record_kind(hint: Any) -> RecordKind | None:
@@ -108,11 +110,20 @@ def record_kind(hint: Any) -> RecordKind | None:
     return None
 
 
-def record_of(hint: Any, captured: Mapping[str, Any]) -> Record | None:
+def record_of(hint: Any, context: Context) -> Record | None:
     """`hint` as a record, if it is one. Type arguments reach the fields (`Page[Message]`)."""
     kind = record_kind(hint)
     if kind is None:
         return None
+    if not isinstance(hint, type):  # `Page[Literal[1]]` equals `Page[Literal[True]]`
+        return _record(hint, kind, context.captured)
+    if hint not in context.records:
+        context.records[hint] = _record(hint, kind, context.captured)
+    found: Record = context.records[hint]
+    return found
+
+
+def _record(hint: Any, kind: RecordKind, captured: Mapping[str, Any]) -> Record:
     cls: type = get_origin(hint) or hint
     arguments = arguments_by_class(cls, hint)
     if kind is RecordKind.TYPED_DICT:

@@ -74,7 +74,7 @@ def layout(row: Any, columns: Sequence[Column], codecs: Codecs, *, or_none: bool
             _check_row_dict(base, arguments)
             planner.refuse_duplicates()
             return Layout(names, None)
-        if (record := record_of(base, codecs.captured)) is not None:
+        if (record := record_of(base, codecs.context)) is not None:
             planner.refuse_duplicates()
             made = planner.made(record, "")
             if planner.problems:
@@ -181,7 +181,7 @@ class _Planner:
 
     def made(self, record: Record, prefix: str, absent: tuple[int, ...] = ()) -> Made:
         arguments = []
-        for argument in record.arguments():
+        for argument in record.arguments:
             try:
                 what = self._argument(record, argument.key, prefix)
             except Refusal as refusal:
@@ -201,7 +201,7 @@ class _Planner:
         within = tuple(i for i, c in enumerate(self.columns) if c.name.startswith(f"{full}."))
         if within:
             rest, nullable = without_none(unwrap(field.hint())[0])
-            nested = record_of(unwrap(rest)[0], self.codecs.captured)
+            nested = record_of(unwrap(rest)[0], self.codecs.context)
             # `AS "author.id"` is said on purpose; a column `author` may be there by chance, as a
             # foreign key.
             if nested is not None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import functools
 import linecache
 import zlib
+from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from types import CodeType
 
 
 @functools.lru_cache(maxsize=4096)
@@ -18,7 +18,18 @@ def _compile(source: str, filename: str) -> CodeType:
     # `inspect.getsource` show the code. The name holds a checksum of the text, so that opening
     # the same repositories again adds no entry.
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
-    return compile(source, filename, "exec")
+    return _labelled(_compile_text(source), filename)
+
+
+@functools.lru_cache(maxsize=4096)
+def _compile_text(source: str) -> CodeType:
+    # Many queries come to the same text, and giving the code another label is ten times as fast.
+    return compile(source, "<trio_sqlrepo>", "exec")
+
+
+def _labelled(code: CodeType, filename: str) -> CodeType:
+    inner = (_labelled(c, filename) if isinstance(c, CodeType) else c for c in code.co_consts)
+    return code.replace(co_filename=filename, co_consts=tuple(inner))
 
 
 def make_function(name: str, lines: Iterable[str], label: str, namespace: dict[str, Any]) -> Any:

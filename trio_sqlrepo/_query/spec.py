@@ -9,7 +9,15 @@ from typing import Any, Final, get_args, get_origin
 import attrs
 
 from trio_sqlrepo._base.errors import DeclarationError
-from trio_sqlrepo._query.annotations import Scope, arguments_by_class, remark, unwrap, without_none
+from trio_sqlrepo._query.annotations import (
+    Context,
+    Contexts,
+    Scope,
+    arguments_by_class,
+    remark,
+    unwrap,
+    without_none,
+)
 from trio_sqlrepo._query.declare import Declaration, DeclarationKind, declared
 from trio_sqlrepo._query.markers import Json, RowCount
 from trio_sqlrepo._query.refusal import Refusal, sentences
@@ -64,7 +72,7 @@ class Spec:
     parameters: tuple[Parameter, ...]
     shape: Shape
     row: Any  # the type of a row; None for NONE and COUNT
-    captured: Mapping[str, Any]
+    context: Context
     # What generated SQL and alternatives know more of the parameters.
     reading: Reading = Reading()
 
@@ -74,10 +82,17 @@ def location(declaration: Declaration, name: str) -> str:
     return f"{name} ({declaration.file}:{declaration.line})"
 
 
-def make_spec(declaration: Declaration, owner: type, *, name: str | None = None) -> Spec:
+def make_spec(
+    declaration: Declaration,
+    owner: type,
+    *,
+    name: str | None = None,
+    contexts: Contexts | None = None,
+) -> Spec:
     """Resolve a declaration as `owner`, which has or inherits it, sees it.
 
-    `name` is what errors and stats call it instead of "Owner.method".
+    `name` is what errors and stats call it instead of "Owner.method"; `contexts` are those of all
+    that is checked together.
 
     Raises:
         DeclarationError: with all that is wrong.
@@ -88,7 +103,8 @@ def make_spec(declaration: Declaration, owner: type, *, name: str | None = None)
     # What the decorator found wrong is about the parameters; the rest would only repeat it.
     if problems:
         raise DeclarationError(*sentences(where, problems))
-    scope = _scope(declaration, owner)
+    context = (contexts or Contexts()).of(declaration.captured)
+    scope = _scope(declaration, owner, context)
     annotations = declaration.stub.__annotations__
     parameters = []
     for parameter in declaration.parameters:
@@ -111,7 +127,7 @@ def make_spec(declaration: Declaration, owner: type, *, name: str | None = None)
         parameters=tuple(parameters),
         shape=shape,
         row=row,
-        captured=declaration.captured,
+        context=context,
     )
 
 
@@ -131,19 +147,28 @@ def body_problems(declaration: Declaration, owner: type) -> list[str]:
 
 def _definer(declaration: Declaration, owner: type) -> type:
     for base in owner.__mro__:
-        if any(declared(value) is declaration for value in vars(base).values()):
+        names = vars(base)
+        if declared(names.get(declaration.name)) is declaration:
+            return base
+        if any(declared(value) is declaration for value in names.values()):  # another name
             return base
     raise AssertionError(f"{declaration.qualname} is not of {owner.__qualname__}")
 
 
-def _scope(declaration: Declaration, owner: type) -> Scope:
+def _scope(declaration: Declaration, owner: type, context: Context) -> Scope:
     definer = _definer(declaration, owner)
-    variables = arguments_by_class(owner)[definer]
-    scope = Scope.of_class(definer, variables, declaration.captured)
     stub = declaration.stub
-    local = {variable.__name__: variable for variable in getattr(stub, "__type_params__", ())}
+    own = getattr(stub, "__type_params__", ())
     # The stub's own module: a mixin may hold a method that was written elsewhere.
-    return attrs.evolve(scope, globals=stub.__globals__, locals={**scope.locals, **local})
+    key = owner, definer, id(stub.__globals__), own
+    if key not in context.scopes:
+        variables = arguments_by_class(owner)[definer]
+        scope = Scope.of_class(definer, variables, context.captured)
+        local = {variable.__name__: variable for variable in own}
+        context.scopes[key] = attrs.evolve(
+            scope, globals=stub.__globals__, locals={**scope.locals, **local}
+        )
+    return context.scopes[key]
 
 
 def _hint(annotations: Mapping[str, Any], name: str, scope: Scope) -> Any:

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
     import cattrs
 
+    from trio_sqlrepo._query.annotations import Context
+
 # What is accepted, what is made of an array, and whether it is sorted.
 _SEQUENCES: Final[Mapping[Any, tuple[type, Callable[..., Any], bool]]] = {
     list: (list, list, False),
@@ -69,9 +71,9 @@ class Codecs:
     """Makes codecs for one direction: user hooks exist, or are missing, in each on its own."""
 
     def __init__(
-        self, converter: cattrs.BaseConverter | None, captured: Mapping[str, Any], *, reading: bool
+        self, converter: cattrs.BaseConverter | None, context: Context, *, reading: bool
     ) -> None:
-        self.captured = captured
+        self.context = context
         self._converter = converter
         self._reading = reading
         # Made, or being made: a record may hold itself. Pairs, as a hint may not be hashable.
@@ -162,7 +164,7 @@ class Codecs:
         for known, codec in self._records:
             if known == hint:
                 return codec
-        record = record_of(hint, self.captured)
+        record = record_of(hint, self.context)
         if record is None:
             return None
         form = RecordForm(record)

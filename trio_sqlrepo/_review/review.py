@@ -134,7 +134,7 @@ def _columns(
     spec, columns = checked.spec, checked.inspection.columns
     filled: Mapping[int, tuple[str, bool]] = {}
     if columns and spec.shape is not Shape.NONE:
-        codecs = Codecs(converter, spec.captured, reading=True)
+        codecs = Codecs(converter, spec.context, reading=True)
         found = layout(spec.row, columns, codecs, or_none=spec.shape is Shape.OPTIONAL)
         filled = _filled(found, len(columns))
     return tuple(

@@ -128,6 +128,18 @@ class Kept:
         self.cursor.close(force=True)
 
 
+def _park_and_look(kept: Kept) -> tuple[str, ...]:
+    names: tuple[str, ...] = ()
+
+    def look(cursor: apsw.Cursor, _sql: str, _bindings: object) -> bool:
+        nonlocal names
+        names = tuple([name for name, _ in cursor.get_description()])
+        return False
+
+    kept.park(look)
+    return names
+
+
 @final
 class StatementCache:
     """The ring of one connection as this library counts it, and what is kept out of its way.
@@ -150,16 +162,17 @@ class StatementCache:
     def __iter__(self) -> Iterator[Kept]:
         return iter(self._kept)
 
-    def keep(self, kept: Kept) -> None:
-        """Compile it now and keep it so."""
+    def keep(self, kept: Kept) -> tuple[str, ...]:
+        """Compile it now and keep it so; give the names of its columns."""
         self._kept.append(kept)
         misses = kept.connection.cache_stats()["misses"]
-        kept.park()
+        names = _park_and_look(kept)
         # The same SQL lay in the ring, perhaps compiled for a schema that is no more. apsw goes by
         # the text, so with a blank behind it becomes another.
         while kept.connection.cache_stats()["misses"] == misses:
             kept.sql += " "
-            kept.park()
+            names = _park_and_look(kept)
+        return names
 
     def drop(self, kept: Kept) -> None:
         """Keep it no longer."""
@@ -168,15 +181,8 @@ class StatementCache:
 
     def describe(self, kept: Kept) -> tuple[str, ...]:
         """Park it, and give the names of its columns as it is compiled now."""
-        names: list[str] = []
-
-        def look(cursor: apsw.Cursor, _sql: str, _bindings: object) -> bool:
-            names.extend(name for name, _ in cursor.get_description())
-            return False
-
         self.uses += kept.last_use == PARKED
-        kept.park(look)
-        return tuple(names)
+        return _park_and_look(kept)
 
     def holds(self, kept: Kept) -> bool:
         """Whether it is compiled: parked, or in a slot not yet overwritten."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from trio_sqlrepo._base.job import Parameters, Statement
     from trio_sqlrepo._sqlite.gate import Action
-    from trio_sqlrepo._sqlite.link import Link
+    from trio_sqlrepo._sqlite.link import Epoch, Link
     from trio_sqlrepo._sqlite.streams import OpenRows, Streams
     from trio_sqlrepo._sqlite.transaction import Transaction
 
@@ -52,15 +52,20 @@ class DeclaredStatements:
         Raises `DeclarationError` for all that don't fit the schema.
         """
         problems: list[str] = []
+        epoch, calls = self._link.epoch(), self._gate.calls
         for statement in statements:
             if statement.writes and self._link.reads_only:
                 continue
             try:
-                self._keep(statement)
+                self._keep(statement, epoch)
             except DeclarationError as error:
                 problems += error.problems
         if problems:
             raise DeclarationError(*problems)
+        # What the compiler was asked since then was about the others: none of them has run.
+        for kept in self._kept.values():
+            if kept.seen >= calls:
+                kept.seen = self._gate.calls
 
     def is_precompiled(self, statement: Statement) -> bool:
         """Whether the statement will run without being compiled.
@@ -200,8 +205,11 @@ class DeclaredStatements:
 
     # -- keeping them right --------------------------------------------------------------------
 
-    def _keep(self, statement: Statement) -> Kept:
-        """Compile it, keep it compiled, check its columns, see how its rows are counted."""
+    def _keep(self, statement: Statement, epoch: Epoch | None = None) -> Kept:
+        """Compile it, keep it compiled, check its columns, see how its rows are counted.
+
+        `epoch` is the present one, or one before it, if the caller knows it.
+        """
         before = self._kept.get(statement)
         if before is not None:
             if self.is_precompiled(statement):
@@ -215,8 +223,7 @@ class DeclaredStatements:
             )
         kept = Kept(self._connection, statement.sql, statement)
         try:
-            self._cache.keep(kept)
-            self._verify(kept)
+            self._check(kept, self._cache.keep(kept), epoch or self._link.epoch())
             if kept.build is None:
                 self._learn_to_count(kept)
         except BaseException as error:  # noqa: BLE001  # as above
@@ -260,16 +267,21 @@ class DeclaredStatements:
         Whether it was this one that was compiled is not asked: a function with the raw connection
         may have run the same SQL before.
         """
-        statement = kept.statement
-        if kept.build is not None and statement is not None:
+        names: tuple[str, ...] = ()
+        if kept.build is not None:
             try:
                 names = tuple(name for name, _ in kept.cursor.get_description())
             except apsw.ExecutionCompleteError:  # it gave no rows
                 names = self._cache.describe(kept)
-            if names != kept.columns and statement.rebuild is not None:
-                kept.build = statement.rebuild(names)
-                kept.columns = names
-        kept.epoch = self._link.epoch()
+        self._check(kept, names, self._link.epoch())
+
+    def _check(self, kept: Kept, names: tuple[str, ...], epoch: Epoch) -> None:
+        """Note the columns that it has, and the schema that it was compiled for."""
+        statement = kept.statement
+        if statement is not None and statement.rebuild is not None and names != kept.columns:
+            kept.build = statement.rebuild(names)
+            kept.columns = names
+        kept.epoch = epoch
         kept.seen = self._gate.calls
 
     def _failed(self, kept: Kept, error: BaseException) -> BaseException:
