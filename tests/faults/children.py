@@ -68,7 +68,7 @@ def open_once(path: str, name: str) -> None:
         async with open_notes(path, synchronous="full") as db:
             before = await Notes(db).count()
             await Notes(db).put("opened", name)
-            assert await Notes(db).count() == before + 1
+            assert await Notes(db).count() > before  # others may write as well
 
     trio.run(main)
 

@@ -14,6 +14,7 @@ import selectors
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
 from pathlib import Path
@@ -100,8 +101,10 @@ class Zygote:
 
     def run(self, command: str, *arguments: Any) -> list[str]:
         """Run a child to its end, which must be a good one; what it said."""
-        self.start(command, *arguments)
-        assert self.wait() == 0, f"{command} ended with {self.code}"
+        with tempfile.NamedTemporaryFile() as errors:
+            self.start(command, *arguments, errors=Path(errors.name))
+            code = self.wait()
+            assert code == 0, f"{command} ended with {code}: {errors.read().decode()}"
         return self.lines
 
 
