@@ -69,6 +69,7 @@ class Ahead:
         if self._answer is not None:
             return
         job = self._job
+        job.holder = None  # a circle would keep the rows until the garbage collector comes
         self._answer = outcome.Value(job.value) if error is None else outcome.Error(error)
         if self._waiting is not None:
             task, self._waiting = self._waiting, None
