@@ -378,3 +378,12 @@ def test_its_state_in_a_line() -> None:
             return repr(house.supervisor.recovery)
 
     assert trio.run(look) == "<Recovery 0 in a row, None>"
+
+
+async def test_a_connection_that_is_given_up_while_it_is_opened_is_tried_again_later(
+    mock_clock: MockClock,
+) -> None:
+    async with a_house() as house:
+        house.supervisor.recovery.not_opened(house.readers, None)
+        assert house.readers.degraded == "a reader connection could not be opened"
+        await pass_time(mock_clock, 0.05, lambda: len(house.readers.workers) == 2)

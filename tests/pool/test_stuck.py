@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from tests.pool.house import a_house, ask, pass_time, until
 from trio_sqlrepo._base.errors import DatabaseLocked, OutcomeUnknown, SessionEnded, SqlError
 from trio_sqlrepo._pool.lease import Lease
 from trio_sqlrepo._worker import commit
+from trio_sqlrepo._worker.thread import Event
 
 
 @pytest.fixture(autouse=True)
@@ -166,3 +168,18 @@ async def test_a_connection_in_memory_is_the_database(mock_clock: MockClock) -> 
             await house.pool.run(call("later"))
         wedge.open()
         await until(lambda: not house.supervisor._adrift)
+
+
+async def test_a_thread_that_has_ended_meanwhile_is_not_given_up() -> None:
+    async with a_house() as house:
+        (worker,) = house.readers.workers
+        worker.stop()
+        # No checkpoint: what the thread tells is there, and nobody has heard it.
+        give_up = time.monotonic() + PATIENCE
+        while not any(told.event is Event.ENDED for told in house.pool._outbox.copy()):
+            assert time.monotonic() < give_up
+        house.supervisor._abandon(worker, SqlError("It does not come back."))
+        assert worker.buried
+        assert not house.supervisor._adrift
+        await house.at_rest()
+        assert not house.readers.replaced_for

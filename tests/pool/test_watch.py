@@ -327,6 +327,23 @@ async def test_an_interrupt_is_repeated_until_its_job_ends(
         assert not crew.pool.interrupts.armed
 
 
+async def test_who_is_buried_or_answered_is_not_given_up(crew: Crew) -> None:
+    given_up: list[Job] = []
+    crew.pool.on_stuck = lambda _, job: given_up.append(job)
+    worker = crew.puppet(crew.writers)
+    unclaimed, answered, buried = call("unclaimed"), call("answered"), call("buried")
+    answered.worker = buried.worker = worker
+    crew.pool.outstanding |= {unclaimed, buried}
+    watch.give_up(crew.pool, unclaimed)
+    watch.give_up(crew.pool, answered)
+    worker.buried = True
+    watch.give_up(crew.pool, buried)
+    assert given_up == []
+    worker.buried = False
+    watch.give_up(crew.pool, buried)
+    assert given_up == [buried]
+
+
 # -- ages ------------------------------------------------------------------------------------------
 
 

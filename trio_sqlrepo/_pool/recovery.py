@@ -155,7 +155,8 @@ class Recovery:
         if not lane.workers and self._serves(lane) and error is not None and self._strike():
             self._suspend(error)
             return
-        self._degrade(lane, f"a {lane.name} connection could not be opened: {error}")
+        why = "" if error is None else f": {error}"
+        self._degrade(lane, f"a {lane.name} connection could not be opened{why}")
 
     # -- one connection ------------------------------------------------------------------------
 
