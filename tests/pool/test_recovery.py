@@ -387,3 +387,14 @@ async def test_a_connection_that_is_given_up_while_it_is_opened_is_tried_again_l
         house.supervisor.recovery.not_opened(house.readers, None)
         assert house.readers.degraded == "a reader connection could not be opened"
         await pass_time(mock_clock, 0.05, lambda: len(house.readers.workers) == 2)
+
+
+async def test_a_second_fault_finds_the_pool_failed_already(mock_clock: MockClock) -> None:
+    async with a_house() as house:
+        first, second = (DatabaseCorrupt(text, code=11) for text in ("torn", "torn as well"))
+        house.supervisor.recovery.fault(first)
+        house.supervisor.recovery.fault(second)
+        assert house.pool.outage is not None
+        assert house.pool.outage.cause is first
+        await pass_time(mock_clock, 0.05, lambda: house.pool.state is State.OPEN)
+        assert await house.pool.run(call("read", writes=False)) == 1
