@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from trio_sqlrepo._query import fits
 from trio_sqlrepo._query.records import RecordKind
 from trio_sqlrepo._query.rows import Cell, Layout, Made
+from trio_sqlrepo._query.slots import slot_setters
 from trio_sqlrepo._query.source import make_function
 from trio_sqlrepo._query.table import FAST_NAMES
 
@@ -72,27 +73,36 @@ class _Writer:
             nulls = " and ".join(f"{self._locals[index]} is None" for index in made.absent)
             self._lines += [f"{indent}if {nulls}:", f"{indent}    {local} = None", f"{indent}else:"]
             indent, depth = f"{indent}    ", depth + 1
-        arguments = []
-        # By position as long as no parameter is left out; it is the faster call.
-        expected = made.record.arguments
-        for place, (key, positional, what) in enumerate(made.arguments):
-            value = self._filled(what, depth)
-            in_place = positional and expected[place].key == key
-            arguments.append(value if in_place else f"{key}={value}")
+        values = {key: self._filled(what, depth) for key, _, what in made.arguments}
         if made.record.kind is RecordKind.TYPED_DICT:
-            pairs = zip(made.arguments, arguments, strict=True)
-            items = (f"{key!r}: {value.rpartition('=')[2]}" for (key, _, _), value in pairs)
+            items = (f"{key!r}: {value}" for key, value in values.items())
             self._lines.append(f"{indent}{local} = {{{', '.join(items)}}}")
             return local
-        make = self._name("class", made.record.cls)
         unmade = self._name("unmade", fits.maker(self._query, made.record.title))
         self._lines += [
             f"{indent}try:",
-            f"{indent}    {local} = {make}({', '.join(arguments)})",
+            *(f"{indent}    {line}" for line in self._instance(made, local, values)),
             f"{indent}except Exception as error:",
             f"{indent}    raise {unmade}(error) from error",
         ]
         return local
+
+    def _instance(self, made: Made, local: str, values: dict[str, str]) -> list[str]:
+        make = self._name("class", made.record.cls)
+        if (setters := slot_setters(made.record, values)) is not None:
+            new = self._name("new", object.__new__)
+            fill = (
+                f"{self._name('set', setters[key])}({local}, {value})"
+                for key, value in values.items()
+            )
+            return [f"{local} = {new}({make})", *fill]
+        # By position as long as no parameter is left out; it is the faster call.
+        expected = made.record.arguments
+        arguments = [
+            values[key] if positional and expected[place].key == key else f"{key}={values[key]}"
+            for place, (key, positional, _) in enumerate(made.arguments)
+        ]
+        return [f"{local} = {make}({', '.join(arguments)})"]
 
     def _filled(self, what: Cell | Made, depth: int) -> str:
         return self._cell(what, depth) if isinstance(what, Cell) else self._object(what, depth)
