@@ -15,7 +15,16 @@ from tests.faults.files_damaged import meet_damage, prepare_files
 from tests.faults.soak import be_loaded, lock_now_and_then
 from tests.faults.zygote import say
 from tests.notes import NewNote, Notes, open_notes
-from trio_sqlrepo import Database, DatabaseLocked, PoolConfig, SqlFunction, SqlRepoError
+from trio_sqlrepo import (
+    Database,
+    DatabaseLocked,
+    PoolConfig,
+    Repository,
+    RowStream,
+    SqlFunction,
+    SqlRepoError,
+    query,
+)
 
 
 async def write_and_tell(db: Database, name: str, number: int) -> None:
@@ -97,6 +106,11 @@ def write_so_many(path: str, name: str, writes: int, busy_timeout: float) -> Non
 # -- exit ------------------------------------------------------------------------------------------
 
 
+class Endless(Repository):
+    @query("WITH n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n) SELECT i FROM n")
+    def numbers(self) -> RowStream[int]: ...
+
+
 def _stand_still(_: object) -> None:
     """In Python, on the connection's thread: nothing but the process's end ends it."""
     time.sleep(3600)
@@ -135,12 +149,37 @@ async def _hold_a_transaction(db: Database, name: str) -> None:
         await trio.sleep_forever()
 
 
+async def _hold_a_stream(db: Database, name: str) -> None:
+    """Some rows are taken, the next are read ahead."""
+    del name
+    async with Endless(db).numbers() as rows:
+        assert await anext(rows) == 1
+        await trio.sleep_forever()
+
+
+async def _run_through_a_stream(db: Database, name: str) -> None:
+    del name
+    async with Endless(db).numbers() as rows:
+        async for _ in rows:
+            pass
+
+
+async def _watch(db: Database, name: str) -> None:
+    del name
+    async with db.live(Notes(db).count) as counts:
+        async for _ in counts:
+            pass
+
+
 # What holds a connection when the interrupt comes: a task beside the block, whose end must do
 # without it, or the task of the block itself, to which trio delivers the interrupt.
 INSIDE: Final = " inside"
 _BESIDE: Final[dict[str, Callable[[Database, str], Awaitable[None]]]] = {
     "snapshot": _hold_a_snapshot,
     "transaction": _hold_a_transaction,
+    "stream": _hold_a_stream,
+    "stream that runs": _run_through_a_stream,
+    "live query": _watch,
     "wedged read": _wedge_a_read,
     "wedged write": _wedge_a_write,
     "wedged query": _wedge_a_query,
@@ -174,7 +213,7 @@ def live(path: str, name: str, seed: int, config: dict[str, float], held: str) -
         while True:
             turn += 1
             async with trio.open_nursery() as outside:
-                async with open_notes(path, pool=pool, functions=stuck) as db:
+                async with open_notes(path, Endless, pool=pool, functions=stuck) as db:
                     if not held.endswith(INSIDE):
                         outside.start_soon(_hold, held, db, f"{name}/{turn}")
                         seconds = rng.uniform(0, 0.03)
