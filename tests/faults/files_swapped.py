@@ -6,7 +6,8 @@ The times of one swap, on the loop thread:
     AWAY        the swap is done; perhaps no file, or one that does not fit, bears the path
     RESTORED    a well file bears the path
 
-Swapping is one step of the loop: a call that began in a later time met the files of that time.
+Swapping is one step of the loop: a call that began in a later time and was answered met the files of
+that time.
 """
 
 from __future__ import annotations
@@ -182,8 +183,9 @@ class _Run:
                 assert number in in_last, f"{where}, and not in the file that bears the path"
                 absent = began is ended is Time.AWAY and self.swap.mend is not None
                 assert not absent, f"{where}, without a file"
+        # The COMMIT that finds out has written there, and with it perhaps calls that began later.
         assert same or not any(
-            number in in_first for number, began in self.began.items() if began is Time.RESTORED
+            number in in_first for number in self.ended if self.began[number] is Time.RESTORED
         ), "the file that was swapped away was written to"
 
 
