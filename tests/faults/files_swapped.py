@@ -6,8 +6,8 @@ The times of one swap, on the loop thread:
     AWAY        the swap is done; perhaps no file, or one that does not fit, bears the path
     RESTORED    a well file bears the path
 
-Swapping is one step of the loop: a call that began in a later time and was answered met the files of
-that time.
+Swapping is one step of the loop: a call that began in a later time, and was answered, met the files
+of that time.
 """
 
 from __future__ import annotations
