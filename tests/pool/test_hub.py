@@ -422,3 +422,13 @@ async def test_a_job_that_its_thread_has_just_claimed_is_told_by_its_flag_alone(
     assert job.cancelled
     assert crew.pool.interrupting == {job}
     assert crew.pool.interrupts.armed
+
+
+async def test_who_waits_for_quiet_hears_that_the_last_call_is_dropped(crew: Crew) -> None:
+    first, last = call("a"), call("b")
+    crew.pool.outstanding |= {first, last}
+    crew.pool.state = State.DRAINING
+    crew.pool.drop(first)
+    assert not crew.pool._quiet.armed
+    crew.pool.drop(last)
+    assert crew.pool._quiet.armed
