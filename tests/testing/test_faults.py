@@ -416,6 +416,8 @@ def test_every_call_of_a_driver_can_fail(tmp_path: Path) -> None:
         with pytest.raises(DatabaseLocked):
             call(driver)
         assert "WatchedDriver" in repr(driver)
+        driver.watching = bool
+        assert driver.watching is driver.real.watching is bool
         driver.close()
 
 
