@@ -10,7 +10,9 @@ from benchmarks.measure import Metrics, Size, bare_loop, closed_loop
 from benchmarks.workload import FAILED, PER_CALL, Workload
 
 if TYPE_CHECKING:
-    from benchmarks.contenders import Client
+    from collections.abc import Mapping
+
+    from benchmarks.contenders import Client, Contender
     from benchmarks.contenders.bare import Bare
     from benchmarks.loops import Loop
 
@@ -38,4 +40,31 @@ def lookup(name: str, question: str, *, tasks: int, rounds: int = 5) -> Workload
         columns=(*PER_CALL, *FAILED[:3]),
         reads_only=True,
         expected=1.5 if tasks < 10_000 else 12,
+    )
+
+
+def curve(
+    name: str,
+    question: str,
+    contenders: tuple[Contender, ...],
+    not_run: Mapping[str, str],
+    *,
+    size: Size | None = None,
+    quick: Size | None = None,
+    expected: float = 0.0,
+) -> Workload:
+    """Ask what a lookup of fifty tasks costs at each point of a curve."""
+    return Workload(
+        name=name,
+        question=question,
+        contenders=contenders,
+        size=size or Size(seconds=1.0),
+        quick=quick or Size(seconds=0.05),
+        run=partial(run, tasks=50),
+        one_core=True,
+        rounds=7,
+        compare="cpu_us",  # of one core: what others do on it meanwhile does not count
+        reads_only=True,
+        not_run=not_run,
+        expected=expected,
     )

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from benchmarks.contenders import PEERS, READERS
-from benchmarks.measure import Size
-from benchmarks.workload import Workload, own_choice
-from benchmarks.workloads._lookups import run
+from benchmarks.workload import own_choice
+from benchmarks.workloads._lookups import curve
 
-WORKLOAD = Workload(
-    name="readers_curve",
-    question="What does a lookup of fifty tasks cost as readers grow?",
-    contenders=READERS,
-    size=Size(seconds=1.0),
-    quick=Size(seconds=0.05),
-    run=partial(run, tasks=50),
-    one_core=True,
-    rounds=7,
-    compare="cpu_us",  # of one core: what others do on it meanwhile does not count
-    reads_only=True,
-    not_run=own_choice(*PEERS),
+WORKLOAD = curve(
+    "readers_curve",
+    "What does a lookup of fifty tasks cost as readers grow?",
+    READERS,
+    own_choice(*PEERS),
 )
