@@ -173,19 +173,9 @@ class View:
     def _fetch(self, statement: Statement, key: Hashable, parameters: Parameters) -> _Rows:
         hands = self._hands
         record = hands.tally.statements[statement.number]
-        started = hands.clock()
-        try:
+        record.calls += 1
+        with record.timed(hands.clock):
             columns, rows, build, footprint = hands.driver.fetch(statement, parameters)
-        except Interrupted:  # whoever cancelled it knows
-            raise
-        except BaseException:
-            record.errors += 1
-            raise
-        finally:
-            seconds = hands.clock() - started
-            record.calls += 1
-            record.total_seconds += seconds
-            record.max_seconds = max(record.max_seconds, seconds)
         record.rows += len(rows)
         stamp = marshal.dumps((columns, rows), _PLAIN)
         return _Rows(rows, build, Read(statement, key, stamp, parameters, footprint))

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, final
 
-from trio_sqlrepo._base.driver import Interrupted
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from trio_sqlrepo._base.driver import OpenRows
     from trio_sqlrepo._base.job import Parameters, Statement
     from trio_sqlrepo._worker.hands import Hands
@@ -47,8 +42,9 @@ class Stream:
 
     def open(self, hands: Hands) -> None:
         """Start it, up to its first row."""
-        hands.tally.statements[self._statement.number].calls += 1
-        with self._counted(hands):
+        record = self._record(hands)
+        record.calls += 1
+        with record.timed(hands.clock):
             self._opened = hands.driver.stream(self._statement, self._parameters)
 
     def fetch(self, most: int, hands: Hands) -> Chunk:
@@ -58,26 +54,14 @@ class Stream:
             self.open(hands)
         opened = self._opened
         assert opened is not None
-        with self._counted(hands) as record:
+        record = self._record(hands)
+        with record.timed(hands.clock):
             rows = opened.fetch(most, _MOST_BYTES, AIM)
             record.rows += len(rows)
         return Chunk(rows, opened.has_more)
 
-    @contextmanager
-    def _counted(self, hands: Hands) -> Iterator[Record]:
-        record = hands.tally.statements[self._statement.number]
-        started = hands.clock()
-        try:
-            yield record
-        except Interrupted:  # whoever cancelled it knows
-            raise
-        except BaseException:
-            record.errors += 1
-            raise
-        finally:
-            seconds = hands.clock() - started
-            record.total_seconds += seconds
-            record.max_seconds = max(record.max_seconds, seconds)
+    def _record(self, hands: Hands) -> Record:
+        return hands.tally.statements[self._statement.number]
 
     def close(self, hands: Hands) -> None:
         """Reset the statement; what is closed stays so."""
