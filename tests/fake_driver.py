@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 import attrs
 
-from trio_sqlrepo._base.driver import Checkpoint, Fetched, Interrupted, Verdict
+from trio_sqlrepo._base.driver import Checkpoint, CheckpointMode, Fetched, Interrupted, Verdict
 from trio_sqlrepo._base.errors import (
     DatabaseLocked,
     DatabaseReplaced,
@@ -336,16 +336,19 @@ class FakeDriver:
 
     # -- upkeep --------------------------------------------------------------------------------
 
-    def checkpoint(self, *, truncate: bool, patience: float) -> Checkpoint:
+    def checkpoint(self, mode: CheckpointMode, *, patience: float = 0.0) -> Checkpoint:
         """As the file's next of `checkpoints` says; otherwise nothing stands in its way."""
         assert not self.in_transaction, "a checkpoint inside a transaction"
         file = self.file
-        file.checkpoint_log.append(f"TRUNCATE {patience:.3g}" if truncate else "PASSIVE")
+        waits = "" if mode is CheckpointMode.PASSIVE else f" {patience:.3g}"
+        file.checkpoint_log.append(mode.name + waits)
         frames = file.wal_frames  # as it found them
         play = file.checkpoints.popleft() if file.checkpoints else None
         found = self._perform("checkpoint", play, writes=False) if play is not None else None
-        if truncate and found is None:
+        if mode is CheckpointMode.TRUNCATE and found is None:
             self.wal_frames = file.wal_frames = frames = 0
+        if mode is CheckpointMode.RESTART and found is None:
+            file.wal_frames = 0  # the next COMMIT tells the connection
         if found is None:
             found = Checkpoint(busy=False, frames=frames, done=frames)
         assert isinstance(found, Checkpoint)

@@ -15,6 +15,7 @@ import trio
 from tests.faults.figure import Figure
 from tests.support import read_in_child
 from trio_sqlrepo import Database, Repository, SQLiteConfig, open_database, query
+from trio_sqlrepo._base.driver import CheckpointMode
 from trio_sqlrepo._sqlite import wal
 
 PROMISE = "the WAL stays below wal_size_limit under readers that overlap"
@@ -76,19 +77,18 @@ class Load:
 @contextmanager
 def counting() -> Iterator[dict[str, float]]:
     """Count the checkpoints of this process, and the longest that held the write turn."""
-    counts = {"passive": 0.0, "truncate": 0.0, "blocked": 0.0, "longest_truncate_ms": 0.0}
+    counts = dict.fromkeys((*(mode.value for mode in CheckpointMode), "blocked"), 0.0)
+    counts |= dict.fromkeys((f"longest_{mode.value}_ms" for mode in CheckpointMode), 0.0)
     checkpoint = wal.checkpoint
 
-    def counted(link: Any, *, truncate: bool, patience: float) -> Any:
+    def counted(link: Any, mode: CheckpointMode, *, patience: float) -> Any:
         began = time.perf_counter()
-        found = checkpoint(link, truncate=truncate, patience=patience)
+        found = checkpoint(link, mode, patience=patience)
         took = (time.perf_counter() - began) * 1000
-        if truncate:
-            counts["truncate"] += 1
-            counts["blocked"] += found.busy
-            counts["longest_truncate_ms"] = max(counts["longest_truncate_ms"], took)
-        else:
-            counts["passive"] += 1
+        counts[mode.value] += 1
+        counts["blocked"] += found.busy and mode is CheckpointMode.TRUNCATE
+        name = f"longest_{mode.value}_ms"
+        counts[name] = max(counts[name], took)
         return found
 
     wal.checkpoint = counted
@@ -134,6 +134,7 @@ def run(seed: int, *, full: bool) -> Figure:
         f"{written / MIB:.0f} MiB written by {writers} tasks beside readers that overlap: largest"
         f" WAL {load.largest / MIB:.1f} of {limit / MIB:.0f} MiB; slowest write"
         f" {load.slowest * 1000:.0f} ms; {counts['passive']:.0f} PASSIVE,"
+        f" {counts['restart']:.0f} RESTART (longest {counts['longest_restart_ms']:.0f} ms),"
         f" {counts['truncate']:.0f} TRUNCATE ({counts['blocked']:.0f} blocked, longest"
         f" {counts['longest_truncate_ms']:.0f} ms)",
         {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 
 import pytest
 import trio
@@ -12,6 +12,15 @@ import trio
 from trio_sqlrepo._pool.block import block
 
 
+@pytest.fixture
+def ctrl_c_raises() -> Iterator[None]:
+    """As where a program starts in the foreground; a background job has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c_raises")
 @pytest.mark.parametrize("edge", ["__aenter__", "__aexit__"])
 def test_a_ctrl_c_at_the_edge_leaves_nothing_open(
     monkeypatch: pytest.MonkeyPatch, edge: str

@@ -143,8 +143,8 @@ async def test_what_is_written_meanwhile_is_not_overlooked() -> None:
         answer = ask(nursery, house, call("c", writes=False))
         await answer.given.wait()  # neither reads nor writes wait for it
         halt.go.set()
-        await until(lambda: len(house.file.checkpoint_log) == 4)
-        assert house.file.checkpoint_log[1:] == ["PASSIVE", "PASSIVE", "TRUNCATE 0.05"]
+        await until(lambda: len(house.file.checkpoint_log) == 5)
+        assert house.file.checkpoint_log[1:] == [*["PASSIVE"] * 3, "TRUNCATE 0.05"]
 
 
 async def test_another_one_at_it_is_left_alone() -> None:
@@ -164,6 +164,71 @@ async def test_its_connection_is_closed_when_idle(mock_clock: MockClock) -> None
         await grow(house, 25)
         assert house.file.open_connections == 3
         assert house.file.checkpoint_log == ["PASSIVE"] * 2
+
+
+# -- RESTART ---------------------------------------------------------------------------------------
+
+
+def meanwhile(house: House, frames: int, found: Checkpoint | None = None) -> Play:
+    """A checkpoint while the writer commits so many frames. None: it does all it can."""
+
+    def commit() -> None:
+        assert house.governor is not None
+        driver: Any = house.governor._driver
+        driver.wal_frames = house.file.wal_frames = house.file.wal_frames + frames
+
+    return Play(Act(during=commit, returns=found))
+
+
+async def test_the_few_written_meanwhile_the_writer_moves_itself() -> None:
+    async with governed() as house:
+        house.file.checkpoints.append(meanwhile(house, 6))
+        await grow(house, 25)
+        assert house.file.checkpoint_log == ["PASSIVE", "RESTART 0.003"]
+        await grow(house, 24)  # from nothing
+        assert len(house.file.checkpoint_log) == 2
+        await grow(house, 1)
+        assert house.file.checkpoint_log[2:] == ["PASSIVE"]
+
+
+async def test_many_are_moved_aside_first() -> None:
+    async with governed() as house:
+        house.file.checkpoints += [meanwhile(house, 7), meanwhile(house, 2)]
+        await grow(house, 25)
+        assert house.file.checkpoint_log == ["PASSIVE", "PASSIVE", "RESTART 0.003"]
+
+
+async def test_a_writer_that_is_faster_than_checkpoints_is_left_alone() -> None:
+    async with governed() as house:
+        house.file.checkpoints += [meanwhile(house, 7) for _ in range(4)]
+        await grow(house, 25)
+        assert house.file.checkpoint_log == ["PASSIVE"] * 4
+        assert house.writers.checkpoint_at == 46 + 25  # the frames that were seen, and a step
+
+
+async def test_with_a_reader_in_the_way_the_writer_is_left_alone() -> None:
+    async with governed() as house:
+        house.file.checkpoints.append(meanwhile(house, 2, Checkpoint(False, 25, 10)))
+        await grow(house, 25)
+        assert house.file.checkpoint_log == ["PASSIVE"]
+
+
+async def test_with_another_one_at_it_the_writer_is_left_alone() -> None:
+    async with governed() as house:
+        house.file.checkpoints += [meanwhile(house, 7), blocks(0, 0)]
+        await grow(house, 25)
+        assert house.file.checkpoint_log == ["PASSIVE"] * 2
+
+
+async def test_a_restart_that_readers_prevent_is_tried_a_step_later() -> None:
+    async with governed() as house:
+        house.file.checkpoints += [meanwhile(house, 2), blocks(27, 27)]
+        await grow(house, 25)
+        assert state(house) == (None, None)  # nobody is to blame yet
+        await grow(house, 24)
+        assert house.file.checkpoint_log == ["PASSIVE", "RESTART 0.003"]
+        await grow(house, 1)
+        assert house.file.checkpoint_log[2:] == ["PASSIVE"]
 
 
 # -- TRUNCATE --------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import pytest
 
 from tests.sqlite.support import FaultyDisk, Opener, reads, writes
 from trio_sqlrepo._base.config import SQLiteConfig
-from trio_sqlrepo._base.driver import Role
+from trio_sqlrepo._base.driver import CheckpointMode, Role
 from trio_sqlrepo._base.errors import OutcomeUnknown, SqlError, TransactionAborted, UniqueViolation
 from trio_sqlrepo._base.footprint import EVERYTHING, NOTHING, Footprint
 from trio_sqlrepo._sqlite import SqliteDriver, open_driver
@@ -568,7 +568,7 @@ def test_the_data_version_moves_by_others_alone(opened: Opener) -> None:
     other.execute("INSERT INTO t VALUES (1)", ())
     other.rollback()
     assert mine.data_version() == version
-    other.checkpoint(truncate=False, patience=0.0)
+    other.checkpoint(CheckpointMode.PASSIVE)
     assert mine.data_version() == version
     other.begin_write()
     other.execute("INSERT INTO t VALUES (1)", ())

@@ -12,7 +12,7 @@ import pytest
 from tests.sqlite.support import Holder, Opener, reads, run_in, write, writes
 from tests.support import read_in_child
 from trio_sqlrepo._base.config import SQLiteConfig
-from trio_sqlrepo._base.driver import Checkpoint, Interrupted, Role, Verdict
+from trio_sqlrepo._base.driver import Checkpoint, CheckpointMode, Interrupted, Role, Verdict
 from trio_sqlrepo._base.errors import (
     DatabaseLocked,
     DatabaseReadOnly,
@@ -29,7 +29,7 @@ ADD = writes("INSERT INTO message (room, body) VALUES (1, ?)", parameters=1)
 @pytest.fixture
 def adding(writer: SqliteDriver) -> SqliteDriver:
     writer.prepare([ADD])
-    writer.checkpoint(truncate=True, patience=0.0)
+    writer.checkpoint(CheckpointMode.TRUNCATE)
     return writer
 
 
@@ -64,7 +64,7 @@ def test_in_memory_there_is_no_wal(opened: Opener) -> None:
     with write(driver):
         driver.run_script("CREATE TABLE t (x)")
     assert (driver.wal_frames, driver.wal_frame_bytes) == (0, 0)
-    assert driver.checkpoint(truncate=False, patience=0.0) == (False, 0, 0)
+    assert driver.checkpoint(CheckpointMode.PASSIVE) == (False, 0, 0)
     with write(driver):
         driver.apply(lambda connection: connection.set_wal_hook(None))
 
@@ -101,7 +101,7 @@ def test_passive_moves_what_nobody_reads(adding: SqliteDriver, opened: Opener) -
     aside = opened(Role.CHECKPOINTER)
     run_in(adding, ADD, "x")
     frames = adding.wal_frames
-    assert aside.checkpoint(truncate=False, patience=0.0) == Checkpoint(False, frames, frames)
+    assert aside.checkpoint(CheckpointMode.PASSIVE) == Checkpoint(False, frames, frames)
     # So the next writer begins the WAL anew.
     run_in(adding, ADD, "y")
     assert adding.wal_frames <= frames
@@ -115,14 +115,28 @@ def test_passive_stops_at_the_oldest_reader(
     seen = adding.wal_frames
     reader.begin_read()
     run_in(adding, ADD, "y")
-    found = aside.checkpoint(truncate=False, patience=0.0)
+    found = aside.checkpoint(CheckpointMode.PASSIVE)
     assert found == Checkpoint(False, adding.wal_frames, seen)
     reader.rollback()
 
 
+def test_after_a_restart_the_wal_begins_anew_and_keeps_its_size(
+    adding: SqliteDriver, reader: SqliteDriver, db_path: Path
+) -> None:
+    run_in(adding, ADD, "x" * 50_000)
+    frames, before = adding.wal_frames, size(db_path)
+    reader.begin_read()  # it has seen all, and needs it no more once it is in the file
+    assert adding.checkpoint(CheckpointMode.RESTART) == Checkpoint(True, frames, frames)
+    reader.rollback()
+    assert adding.checkpoint(CheckpointMode.RESTART) == Checkpoint(False, frames, frames)
+    run_in(adding, ADD, "y")
+    assert adding.wal_frames < frames
+    assert size(db_path) == before
+
+
 def test_truncate_leaves_an_empty_file(adding: SqliteDriver, db_path: Path) -> None:
     run_in(adding, ADD, "x")
-    assert adding.checkpoint(truncate=True, patience=0.0) == Checkpoint(False, 0, 0)
+    assert adding.checkpoint(CheckpointMode.TRUNCATE) == Checkpoint(False, 0, 0)
     assert (size(db_path), adding.wal_frames) == (0, 0)
     assert read_in_child(db_path, "SELECT body FROM message") == [("x",)]
     run_in(adding, ADD, "y")  # the files are still those that were opened
@@ -137,11 +151,12 @@ def test_truncate_says_how_far_a_reader_let_it(
     reader.begin_read()
     run_in(adding, ADD, "y")
     frames = adding.wal_frames
-    assert adding.checkpoint(truncate=True, patience=0.02) == Checkpoint(True, frames, seen)
+    found = adding.checkpoint(CheckpointMode.TRUNCATE, patience=0.02)
+    assert found == Checkpoint(True, frames, seen)
     assert adding.wal_frames == frames
     assert size(db_path)
     reader.rollback()
-    assert not adding.checkpoint(truncate=True, patience=0.0).busy
+    assert not adding.checkpoint(CheckpointMode.TRUNCATE).busy
 
 
 def test_patience_outlasts_a_reader(adding: SqliteDriver, reader: SqliteDriver) -> None:
@@ -157,7 +172,7 @@ def test_patience_outlasts_a_reader(adding: SqliteDriver, reader: SqliteDriver) 
         return False
 
     adding.give_up = leaving
-    assert not adding.checkpoint(truncate=True, patience=60.0).busy
+    assert not adding.checkpoint(CheckpointMode.TRUNCATE, patience=60.0).busy
     assert asked == 3
 
 
@@ -165,7 +180,7 @@ def test_the_wait_can_be_given_up(adding: SqliteDriver, reader: SqliteDriver) ->
     reader.begin_read()
     run_in(adding, ADD, "x")
     adding.give_up = lambda: True
-    assert adding.checkpoint(truncate=True, patience=60.0).busy
+    assert adding.checkpoint(CheckpointMode.TRUNCATE, patience=60.0).busy
     reader.rollback()
     # Nothing of that wait is left: the next lock is waited for as usual.
     adding.give_up = lambda: False
@@ -183,14 +198,14 @@ def test_two_at_once(adding: SqliteDriver, opened: Opener) -> None:
 
     def waiting() -> bool:
         # Here the writer holds the checkpoint lock, and waits for the reader.
-        found.append(aside.checkpoint(truncate=False, patience=0.0))
-        found.append(aside.checkpoint(truncate=True, patience=60.0))
+        found.append(aside.checkpoint(CheckpointMode.PASSIVE))
+        found.append(aside.checkpoint(CheckpointMode.TRUNCATE, patience=60.0))
         reader.rollback()
         return False
 
     adding.give_up = waiting
     run_in(adding, ADD, "y")
-    assert not adding.checkpoint(truncate=True, patience=60.0).busy
+    assert not adding.checkpoint(CheckpointMode.TRUNCATE, patience=60.0).busy
     assert found == [Checkpoint(True, 0, 0)] * 2
 
 
@@ -209,7 +224,7 @@ def test_an_interrupt_ends_it(adding: SqliteDriver) -> None:
     try:
         with pytest.raises(Interrupted) as caught:
             for _ in range(1000):
-                adding.checkpoint(truncate=False, patience=0.0)
+                adding.checkpoint(CheckpointMode.PASSIVE)
     finally:
         stop.set()
         thread.join()
@@ -217,7 +232,7 @@ def test_an_interrupt_ends_it(adding: SqliteDriver) -> None:
     assert adding.is_clean()
     # A last interrupt may have come when nothing ran; the flag it leaves is taken down by the next.
     run_in(adding, ADD, "y")
-    found = adding.checkpoint(truncate=False, patience=0.0)
+    found = adding.checkpoint(CheckpointMode.PASSIVE)
     assert found.frames == found.done
 
 
@@ -257,11 +272,11 @@ def test_what_the_disk_does(
         run_in(driver, writes("INSERT INTO message (room) VALUES (1)"))
         failing = True
         with pytest.raises(error) as caught:
-            driver.checkpoint(truncate=False, patience=0.0)
+            driver.checkpoint(CheckpointMode.PASSIVE)
         assert driver.verdict(caught.value) is verdict
         assert driver.is_clean()
         failing = False
-        assert driver.checkpoint(truncate=False, patience=0.0).done == driver.wal_frames
+        assert driver.checkpoint(CheckpointMode.PASSIVE).done == driver.wal_frames
         failing = True
         driver.close()  # what it cannot move stays in the WAL
     finally:

@@ -81,8 +81,13 @@ class Desk:
 
     @property
     def told(self) -> list[str]:
-        """The labels of the jobs that were answered, in order."""
-        return [job.label for message in self.messages for job in message.jobs]
+        """The labels of the jobs that were answered, in order.
+
+        What is in hand when nothing waits goes with the word that the thread rests, or ends.
+        """
+        sent = [job for message in self.messages for job in message.jobs]
+        last = self.worker._retire is not None or self.worker._peek() is None
+        return [job.label for job in (*sent, *(self.worker._finished if last else ()))]
 
     @property
     def events(self) -> list[Event]:

@@ -68,11 +68,18 @@ def test_writes_that_wait_together_share_one_commit() -> None:
     assert [job.value for job in jobs] == [1, ["b"], 2, "d"]
     assert desk.driver.log == ["BEGIN IMMEDIATE", "a", "b", "c", "c", "d", "COMMIT"]
     assert desk.told == ["a", "b", "c", "d"]
-    assert desk.events == [Event.NEWS]  # at once, not when it rests
+    assert desk.events == []  # with the word that it rests
     assert (desk.worker.tally.commits, desk.worker.tally.writes) == (1, 4)
     assert desk.worker.tally.claimed == 4
     assert desk.worker.tally.busy_seconds > 0
     assert desk.driver.savepoint_depth == 0
+
+
+def test_while_more_waits_a_group_is_answered_at_once() -> None:
+    desk = writer_desk()
+    desk.turn(call("a"), call("b"), working(Kind.FUNCTION, "fn", lambda hands: None))
+    assert desk.events == [Event.NEWS]
+    assert desk.told == ["a", "b"]
 
 
 def test_nothing_is_answered_before_the_commit() -> None:
@@ -487,6 +494,7 @@ def test_the_gate_is_passed_before_and_closed_after_the_answer() -> None:
     desk.driver.during_commit = lambda: seen.append(ticket.committing)
     desk.worker._post = lambda message: seen.append(ticket.committing)
     desk.turn(call("a"))
+    desk.worker._send(Event.RESTING)
     assert seen == [True, True]
     assert not ticket.committing
 

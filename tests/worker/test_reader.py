@@ -75,7 +75,7 @@ def test_results_go_back_while_more_work_waits_once_they_are_old(
     desk.send(*[look(name, acts) for name in "abcd"])
     told = []
     while desk.worker._turn():
-        told.append(desk.told)
+        told.append([job.label for message in desk.messages for job in message.jobs])
     assert told == [[], ["a", "b"], ["a", "b"], ["a", "b"]]  # the last are sent when it rests
     assert desk.events == [Event.NEWS]
 

@@ -46,6 +46,14 @@ class Role(enum.Enum):
         return self in {Role.READER, Role.CHECKPOINTER}
 
 
+class CheckpointMode(enum.Enum):
+    """SQLite's own: each does what the one before does, and more."""
+
+    PASSIVE = "passive"  # moves into the file what no reader needs; waits for nobody
+    RESTART = "restart"  # waits for all who use the WAL: the next write begins it anew
+    TRUNCATE = "truncate"  # cuts the WAL's file to nothing
+
+
 class Checkpoint(NamedTuple):
     """What a checkpoint came to. Where SQLite does not say, the numbers are 0."""
 
@@ -305,12 +313,12 @@ class Driver(Protocol):
         """How much one frame adds to the WAL. Any thread may ask."""
         ...
 
-    def checkpoint(self, *, truncate: bool, patience: float) -> Checkpoint:
+    def checkpoint(self, mode: CheckpointMode, *, patience: float = 0.0) -> Checkpoint:
         """Move what is in the WAL into the file, outside of a transaction.
 
         Args:
-            truncate: cut the WAL to nothing as well, which needs the write lock and that no reader
-                uses the WAL. Otherwise it waits for nobody and does what it can.
+            mode: how far to go. All but PASSIVE need the write lock, and that no reader uses the
+                WAL.
             patience: longest wait for these, in seconds.
         """
         ...

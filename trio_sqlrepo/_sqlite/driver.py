@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, final
 
 import apsw
 
-from trio_sqlrepo._base.driver import Interrupted
+from trio_sqlrepo._base.driver import CheckpointMode, Interrupted
 from trio_sqlrepo._base.errors import DeclarationError, SqlRepoError
 from trio_sqlrepo._sqlite import codes, proof, wal
 from trio_sqlrepo._sqlite.adhoc import AdHoc
@@ -136,7 +136,7 @@ class SqliteDriver(DeclaredStatements):
         if self._identity is not None and not self._link.reads_only:
             with contextlib.suppress(SqlRepoError):
                 if self._identity.is_in_place:
-                    self.checkpoint(truncate=False, patience=0.0)
+                    self.checkpoint(CheckpointMode.PASSIVE)
                 else:
                     self._empty_wal()
         with self._lock:
@@ -161,7 +161,7 @@ class SqliteDriver(DeclaredStatements):
         patience = _READERS_END
         for _ in range(_ATTEMPTS):
             try:
-                if not self.checkpoint(truncate=True, patience=patience).busy:
+                if not self.checkpoint(CheckpointMode.TRUNCATE, patience=patience).busy:
                     return
             except Interrupted:
                 continue
@@ -331,9 +331,9 @@ class SqliteDriver(DeclaredStatements):
         """How much one frame adds to the WAL."""
         return self._gauge.frame_bytes
 
-    def checkpoint(self, *, truncate: bool, patience: float) -> Checkpoint:
-        """Move what is in the WAL into the file; `truncate` it, waiting so many seconds for it."""
-        return wal.checkpoint(self._link, truncate=truncate, patience=patience)
+    def checkpoint(self, mode: CheckpointMode, *, patience: float = 0.0) -> Checkpoint:
+        """Move what is in the WAL into the file, waiting so many seconds for readers."""
+        return wal.checkpoint(self._link, mode, patience=patience)
 
     def data_version(self) -> int:
         """A number that moves when another connection commits, and not by this one's commits."""

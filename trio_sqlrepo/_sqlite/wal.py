@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import apsw
 
-from trio_sqlrepo._base.driver import Checkpoint
+from trio_sqlrepo._base.driver import Checkpoint, CheckpointMode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,16 +55,18 @@ class Gauge:
         connection.set_wal_hook(self)
 
 
-def checkpoint(link: Link, *, truncate: bool, patience: float) -> Checkpoint:
+def checkpoint(link: Link, mode: CheckpointMode, *, patience: float) -> Checkpoint:
     """Move the WAL into the file; see `Driver.checkpoint`. Runs without the interpreter lock.
 
     `abort` ends it like a statement; what it had copied counts for nothing then.
     """
     run = link.connection.wal_checkpoint
     try:
-        if not truncate:
+        if mode is CheckpointMode.PASSIVE:
             return _counted(run("main", apsw.SQLITE_CHECKPOINT_PASSIVE))
         with _waiting(link.busy, patience):
+            if mode is CheckpointMode.RESTART:
+                return _counted(run("main", apsw.SQLITE_CHECKPOINT_RESTART))
             run("main", apsw.SQLITE_CHECKPOINT_TRUNCATE)
     except apsw.BusyError:
         return _busy(link)

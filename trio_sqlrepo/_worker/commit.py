@@ -80,8 +80,9 @@ class Writer(Worker):
             self.tally.busy_seconds += self.clock() - started
         if self._driver.wal_frames >= self.inbox.checkpoint_at:
             self._send(Event.WAL)
-        elif self._finished:
-            # At once: whoever waits for a write may be about to send the next one.
+        elif self._finished and (self.mailbox or self._peek() is not None):
+            # At once: whoever waits for a write may be about to send the next one. If nothing
+            # waits, the word that this thread rests brings them, and the loop reads one message.
             self._send(Event.NEWS)
         return True
 

@@ -173,6 +173,8 @@ class Worker:
             while not (self.stopping or self._retire or (self.leaving and not self.mailbox)):
                 if not self._turn():
                     self._rest()
+            if self._finished:
+                self._send(Event.NEWS)  # closing may take its time
             error = self._retire
         except BaseException as crash:  # noqa: BLE001  # reported: the pool fails with it
             error = crash
