@@ -117,6 +117,7 @@ def _peer(
 
 OURS = _ours("trio_sqlrepo")
 OURS_BLOCK = _ours("trio_sqlrepo, block", block=True)
+OURS_STREAM = _ours("trio_sqlrepo, RowStream", streams=True)
 OURS_NORMAL = _ours("trio_sqlrepo, NORMAL", synchronous="normal")
 APSW = _peer("apsw.aio", "apsw_trio", "trio", "apsw.aio")
 APSW_ONE_HOP = _peer("apsw.aio async_run", "apsw_trio", "trio", "apsw.aio", one_hop=True)

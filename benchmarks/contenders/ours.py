@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache, partial
@@ -16,6 +17,7 @@ from trio_sqlrepo import (
     PoolConfig,
     Repository,
     RowCount,
+    RowStream,
     SQLiteConfig,
     open_database,
     query,
@@ -41,6 +43,9 @@ class Messages(Repository):
 
     @query(data.EVERYTHING)
     async def everything(self) -> list[Message]: ...
+
+    @query(data.EVERYTHING)
+    def one_by_one(self) -> RowStream[Message]: ...
 
     @query(data.LATEST)
     async def latest(self, room: str) -> list[Message]: ...
@@ -81,7 +86,7 @@ class Tallies(Repository):
 
 
 class Ours:
-    def __init__(self, database: Database, *, block: bool) -> None:
+    def __init__(self, database: Database, *, block: bool = False, streams: bool = False) -> None:
         self._database = database
         self.bind = partial(Messages, database)
         messages = Messages(database)
@@ -93,7 +98,9 @@ class Ours:
         self.lookup: Get = messages.get
         self.lookups = messages.get_each
         self.page = messages.page
-        self.everything = messages.everything
+        self.everything: Callable[[], Awaitable[Sequence[Message]]] = (
+            partial(_take_all, messages) if streams else messages.everything
+        )
         self.latest = messages.latest
         self.health = messages.health
         self.scan = messages.scan
@@ -138,6 +145,15 @@ class Ours:
         return await self._database.write(look)
 
 
+async def _take_all(messages: Messages) -> Sequence[Message]:
+    """Read them as one does with a stream, one after the other; the last are still there."""
+    last: deque[Message] = deque(maxlen=200)
+    async with messages.one_by_one() as rows:
+        async for message in rows:
+            last.append(message)
+    return last
+
+
 @lru_cache  # declared once, as a program does: it is no part of opening
 def many_queries(count: int) -> type[Repository]:
     """Declare so many lookups, `get_0` and so on, each with SQL of its own."""
@@ -170,6 +186,7 @@ async def open_client(
     queries: int = 0,
     used: int | None = None,
     block: bool = False,
+    streams: bool = False,
     synchronous: Literal["full", "normal"] = "full",
     cache_size: int | None = None,
     mmap_size: int | None = None,
@@ -184,7 +201,7 @@ async def open_client(
         pool=PoolConfig.from_mapping(pool),
         sqlite=SQLiteConfig(synchronous=synchronous, cache_size=cache_size, mmap_size=mmap_size),
     ) as database:
-        client = Ours(database, block=block)
+        client = Ours(database, block=block, streams=streams)
         if queries:
             client.lookup = one_after_the_other(repositories[-1](database), used or queries)
         yield client

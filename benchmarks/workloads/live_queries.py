@@ -63,7 +63,7 @@ class Watching:
     """Our client, and the watchers beside it."""
 
     def __init__(self, database: Database, watchers: int) -> None:
-        self._client = Ours(database, block=False)
+        self._client = Ours(database)
         self._database = database
         self.watchers = watchers  # of the unrelated table
         self.items = Items(database)
