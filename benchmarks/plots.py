@@ -217,6 +217,7 @@ def cost_curves(run: Run) -> Figure | None:
         points = [
             (int(name.split()[0]), figures.of_contender(name, figures.compare))
             for name in figures.rounds
+            if "," not in name  # beside the curve
         ]
         points = [(x, us) for x, us in points if us]
         axes.axhspan(0, 15, color="#dcfce7", zorder=0)

@@ -147,6 +147,11 @@ WAITING = tuple(_ours(f"{n} tasks", tasks=n) for n in (10, 100, 1_000, 10_000))
 QUERIES = tuple(_ours(f"{n} queries", queries=n, used=10) for n in (10, 100, 1_000))
 USED_QUERIES = tuple(_ours(f"{n} queries", queries=n) for n in (10, 100, 1_000))
 FILES = tuple(_ours(f"{n} MB", megabytes=n) for n in (10, 100, 500, 2_000))
+# The smallest and the largest again: mapped into memory, and read by a bare loop.
+FILES_OTHERWISE = (
+    *(_ours(f"{n} MB, mapped", megabytes=n, mmap_size=4 << 30) for n in (10, 2_000)),
+    *(attrs.evolve(BARE, name=f"bare loop, {n} MB", file=file_of(n)) for n in (10, 2_000)),
+)
 MEMORY = tuple(
     _ours(f"{n} readers", count=n, min_readers=n, max_readers=n, reserved_readers=0)
     for n in (1, 8, 100)

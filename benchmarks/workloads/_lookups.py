@@ -61,6 +61,7 @@ def curve(
         size=size or Size(seconds=1.0),
         quick=quick or Size(seconds=0.05),
         run=partial(run, tasks=50),
+        run_bare=run_bare,
         one_core=True,
         rounds=7,
         compare="cpu_us",  # of one core: what others do on it meanwhile does not count
