@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from benchmarks.compare import compare, print_changes
 from benchmarks.data import MESSAGES
-from benchmarks.figures import Figures, Run, UnreadableError
+from benchmarks.figures import Figures, Run, UnfitError, UnreadableError
 from benchmarks.machine import Machine
 from benchmarks.progress import progress_bar
 from benchmarks.report import Report
@@ -29,17 +29,23 @@ RESULTS: Final = Path(__file__).parent / "results"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what was asked for. 1: a contender failed; a goal that is missed is no failure."""
     options = _parse(arguments)
-    names = [name for name in NAMES if name in (options.only or NAMES)]
-    workloads = [find(name) for name in names if name not in (options.skip or ())]
+    try:
+        return _run(options)
+    except (UnreadableError, UnfitError) as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+def _run(options: argparse.Namespace) -> int:
     report = Report()
+    begun = Run.load(options.resume) if options.resume else None
+    old = Run.load(options.compare) if options.compare else None
+    done = {figures.name for figures in begun.workloads} if begun else set()
+    names = [name for name in NAMES if name in (options.only or NAMES)]
+    workloads = [find(name) for name in names if name not in {*(options.skip or ()), *done}]
     if options.list:
         _list(report, workloads)
         return 0
-    try:
-        old = Run.load(options.compare) if options.compare else None
-    except UnreadableError as error:
-        print(error, file=sys.stderr)
-        return 2
     started = datetime.now(UTC)
     target = _target(options, started)
     with tempfile.TemporaryDirectory(prefix="benchmarks-", dir=options.dir) as directory:
@@ -59,14 +65,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             quick=options.quick,
             date=f"{started:%Y-%m-%d %H:%M}",
         )
+        if begun is not None:
+            begun.check_joins(run)
+            run = begun
         with progress_bar(report.console, sum(map(plan.steps, workloads))) as tell:
             failed = False
             for workload in workloads:
                 results = run_rounds(workload, plan, tell)
+                run.learn(results.versions)
                 figures = Figures.of(results)
                 report.add(figures)
                 run.workloads.append(figures)
-                run.versions.update(results.versions)
                 failed = failed or bool(results.failures)
                 if target is not None:  # after each: a run of hours may be broken off
                     run.save(target)
@@ -79,6 +88,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _target(options: argparse.Namespace, started: datetime) -> Path | None:
     """Where the figures go. Those of a quick run mean little and are kept only on demand."""
+    if options.resume:
+        resumed: Path = options.resume
+        return resumed
     if options.json or options.quick:
         asked: Path | None = options.json
         return asked
@@ -123,6 +135,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )  # fmt: skip
     add("--rounds", type=_positive, help="how often each contender has its turn")
     add("--json", type=Path, metavar="FILE", help="write all figures here, not to results/")
+    add("--resume", type=Path, metavar="FILE", help="measure what that run has no figures of yet")
     add("--compare", type=Path, metavar="OLD.json", help="what has changed since that run")
     add("--dir", type=Path, help="where the databases lie while they are measured")
     add("--list", action="store_true", help="name the workloads and how long each takes")

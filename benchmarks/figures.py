@@ -13,6 +13,7 @@ from benchmarks.measure import Metrics
 from benchmarks.workload import Column
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from benchmarks.rounds import Results
@@ -122,6 +123,37 @@ class Run:
     def find(self, name: str) -> Figures | None:
         return next((figures for figures in self.workloads if figures.name == name), None)
 
+    def check_joins(self, other: Run) -> None:
+        """See that figures of both may stand in one table.
+
+        Raises:
+            UnfitError: they may not.
+        """
+        facts = ("system", "processor", "cores", "python", "file_system")
+        changed = [fact for fact in facts if self.machine.get(fact) != other.machine.get(fact)]
+        if self.quick != other.quick:
+            changed.append("--quick")
+        if changed:
+            raise UnfitError(
+                f"The run to resume differs from this one in {', '.join(changed)}: their figures do"
+                " not belong together. Measure anew, without --resume."
+            )
+
+    def learn(self, versions: Mapping[str, str]) -> None:
+        """Note the versions that a workload was measured with.
+
+        Raises:
+            UnfitError: an earlier one was measured with another version of something.
+        """
+        mine = {**versions, **self.versions}
+        changed = [name for name in versions if mine[name] != versions[name]]
+        if changed:
+            raise UnfitError(
+                f"The run to resume was measured with other versions of {', '.join(changed)}."
+                " Measure anew, without --resume."
+            )
+        self.versions.update(versions)
+
     def save(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps(cattrs.unstructure(self), indent=1, ensure_ascii=False)
@@ -151,6 +183,10 @@ class Run:
 
 class UnreadableError(Exception):
     """A file that holds no results."""
+
+
+class UnfitError(Exception):
+    """Figures that do not belong together."""
 
 
 def shown(spread: Spread, digits: int) -> str:

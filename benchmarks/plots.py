@@ -150,8 +150,8 @@ def lag(run: Run) -> Figure | None:
     if not there:
         return None
     figure, all_axes = plt.subplots(
-        1, len(there), figsize=(11, 4.6), sharey=True, squeeze=False, layout="constrained"
-    )
+        1, len(there), figsize=(11, 4.6), squeeze=False, layout="constrained"
+    )  # each with rows of its own: not all take part in both
     for axes, (figures, title) in zip(all_axes[0], there, strict=True):
         _dots(axes, figures, {"p50": "lag_p50_ms", "p99": "lag_p99_ms", "worst": "lag_worst_ms"})
         axes.set_title(title, loc="left", fontsize=11)
@@ -319,7 +319,7 @@ def _dots(axes: Axes, figures: Figures, metrics: dict[str, str]) -> None:
     for row, name in enumerate(names):
         medians = [figures.median(name, metric) for metric in metrics.values()]
         values = [max(value, 1e-3) for value in medians if value is not None]
-        colour = _COLOURS.get(name, _OTHER)
+        colour = _COLOURS.get(name.partition(",")[0], _OTHER)  # another way to use the same
         axes.plot(values, [row] * len(values), color=colour, linewidth=2.2, alpha=0.5, zorder=2)
         for value, mark, shade in zip(values, _MARKS, _SHADES, strict=False):
             axes.plot(value, row, mark, color=colour, alpha=shade, markersize=8, zorder=3)

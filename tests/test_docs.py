@@ -121,7 +121,7 @@ def test_readme_shows_code_that_runs() -> None:
 
 
 def test_quickstart_is_the_code_of_the_readme() -> None:
-    quickstart = (EXAMPLES / "quickstart.py").read_text("utf-8")
+    quickstart = (EXAMPLES / "quickstart" / "__main__.py").read_text("utf-8")
     first = next(block for block in blocks_of(README.read_text("utf-8")) if block.is_run)
     assert first.code in quickstart
 

@@ -29,10 +29,13 @@ class OpenLoad:
     that starting tasks, which costs as much as a lookup, is no part of the measurement.
     """
 
-    def __init__(self, client: Client, loop: Loop, size: Size, seconds: float) -> None:
+    def __init__(
+        self, client: Client, loop: Loop, size: Size, seconds: float, *, in_flight: int = IN_FLIGHT
+    ) -> None:
         self._client = client
         self._loop = loop
         self._rate = size.rate
+        self._in_flight = in_flight
         self._total = max(int(size.rate * seconds), 1)
         self._ids = size.ids(_PATTERN)
         chosen = random.Random(size.seed)
@@ -66,7 +69,7 @@ class OpenLoad:
     def _admit(self, number: int, group: Group) -> None:
         if self._idle:
             self._idle.pop().give(number)
-        elif self._seats < IN_FLIGHT:
+        elif self._seats < self._in_flight:
             self._seats += 1
             group.start(self._sit, number)
         else:
@@ -90,12 +93,14 @@ class OpenLoad:
             self.answered[read].append(perf_counter() - self._start - number / self._rate)
 
 
-async def open_load(client: Client, loop: Loop, size: Size) -> Metrics:
+async def open_load(
+    client: Client, loop: Loop, size: Size, *, in_flight: int = IN_FLIGHT
+) -> Metrics:
     """Make the requests of `size.seconds` at `size.rate`; what became of them."""
-    warm_up = OpenLoad(client, loop, size, size.seconds / 10)
+    warm_up = OpenLoad(client, loop, size, size.seconds / 10, in_flight=in_flight)
     await warm_up.run()
     watch = Watch()
-    load = OpenLoad(client, loop, size, size.seconds)
+    load = OpenLoad(client, loop, size, size.seconds, in_flight=in_flight)
     seconds = await load.run()
     answered = load.answered[True] + load.answered[False]
     return {

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.measure import Metrics
-from benchmarks.workloads.highest_rate import is_sustained, search
+from benchmarks.workloads.highest_rate import P95_MS, hopeless, is_sustained, search
 
 GOOD: Metrics = {
     "rate": 1000.0, "p95_ms": 2.0, "dropped": 0, "refused": 0, "lock_errors": 0, "errors": 0
@@ -22,6 +22,14 @@ def test_what_is_sustained() -> None:
         assert not is_sustained({**GOOD, failure: 1}, 1000)
     without_answers = {name: figure for name, figure in GOOD.items() if name != "p95_ms"}
     assert not is_sustained(without_answers, 1000)
+
+
+@given(st.integers(10, 200_000), st.floats(0.005, 10))
+def test_what_is_given_up_could_not_be_sustained(rate: int, seconds: float) -> None:
+    """More than a twentieth of all has waited for 10 ms when so many are in flight."""
+    total = rate * seconds
+    waited = hopeless(rate, seconds) - rate * P95_MS / 1000
+    assert waited > 0.05 * total
 
 
 def found(limit: float, long_limit: float | None = None) -> Metrics:

@@ -16,9 +16,12 @@ from benchmarks.audit import work_in
 from benchmarks.child import measure_bare, measure_client
 from benchmarks.contenders import Contender
 from benchmarks.data import FileKind, make_file
+from benchmarks.figures import Run, UnfitError
+from benchmarks.machine import Machine
 from benchmarks.measure import FAILURES, Size
 from benchmarks.workload import Workload
 from benchmarks.workloads import NAMES, find
+from tests.benchmarks.made_up import made_up_run
 from tests.support import ROOT, run_child
 
 # What a measurement does is the same however long it does it, and with however many.
@@ -90,6 +93,7 @@ def test_the_command_writes_figures_machine_and_versions(
         (["--rounds", "no"], "'no' is no number of rounds; give 1 or more."),
         (["--rounds", "0"], "'0' is no number of rounds; give 1 or more."),
         (["--compare", str(ROOT / "README.md")], "README.md holds no results of this suite"),
+        (["--resume", str(ROOT / "README.md")], "README.md holds no results of this suite"),
     ],
 )
 def test_what_is_wrong_is_said_in_a_sentence(
@@ -99,6 +103,57 @@ def test_what_is_wrong_is_said_in_a_sentence(
         sys.exit(main(arguments))
     assert ended.value.code == 2
     assert sentence in " ".join(capsys.readouterr().err.split())
+
+
+def resumable(path: Path, **facts: Any) -> Run:
+    """A quick run on this machine that was broken off before its last workload, as a file."""
+    run = attrs.evolve(
+        made_up_run(names=NAMES[:-1]),
+        quick=True,
+        versions={},
+        machine=Machine.look(path.parent).facts() | facts,
+    )
+    run.save(path)
+    return run
+
+
+def test_a_run_that_was_broken_off_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    before = resumable(path)
+    assert main(["--quick", "--resume", str(path), "--dir", str(tmp_path)]) == 0
+    after = Run.load(path)
+    assert [figures.name for figures in after.workloads] == list(NAMES)
+    assert after.workloads[:-1] == before.workloads
+    assert (after.date, after.machine) == (before.date, before.machine)
+    assert after.versions["trio-sqlrepo"]
+
+
+@pytest.mark.parametrize(
+    ("options", "facts", "changed"),
+    [
+        (["--quick"], {"processor": "another", "cores": 64}, "processor, cores"),
+        ([], {}, "--quick"),
+    ],
+)
+def test_what_was_measured_elsewhere_is_not_resumed(
+    options: list[str],
+    facts: dict[str, Any],
+    changed: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / "run.json"
+    resumable(path, **facts)
+    assert main([*options, "--resume", str(path), "--dir", str(tmp_path)]) == 2
+    assert f"differs from this one in {changed}: their figures" in capsys.readouterr().err
+
+
+def test_versions_do_not_change_within_a_run() -> None:
+    run = made_up_run(names=NAMES[:1])
+    run.learn({**run.versions, "new": "1"})
+    assert run.versions["new"] == "1"
+    with pytest.raises(UnfitError, match=r"measured with other versions of new\. Measure anew"):
+        run.learn({"new": "2"})
 
 
 def test_the_list_names_every_workload(capsys: pytest.CaptureFixture[str]) -> None:

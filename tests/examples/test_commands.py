@@ -18,4 +18,4 @@ def test_example_runs(package: str, tmp_path: Path) -> None:
 
 
 def test_the_packages_are_found() -> None:
-    assert {"chat", "flash_sale", "job_queue"} <= set(PACKAGES)
+    assert {"quickstart", "chat", "flash_sale", "job_queue"} <= set(PACKAGES)
