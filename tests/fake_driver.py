@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 
 import attrs
 
+from tests.waiting import PATIENCE
 from trio_sqlrepo._base.driver import Checkpoint, CheckpointMode, Fetched, Interrupted, Verdict
 from trio_sqlrepo._base.errors import (
     DatabaseLocked,
@@ -29,7 +30,6 @@ from trio_sqlrepo._base.job import Job, Kind, Statement, query_job
 R = TypeVar("R")
 
 BROKEN: Final = 10  # SQLITE_IOERR: the code of an error after which the connection must go
-PATIENCE: Final = 60.0  # seconds; a wait in a test that takes this long is a failure
 
 
 def broken(text: str = "The disk is on fire.") -> SqlError:

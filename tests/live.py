@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from typing import Any
 
-import trio
-
-from tests.fake_driver import PATIENCE
+from tests.waiting import until
 from trio_sqlrepo import ChangeFeed, Database, Live
 from trio_sqlrepo._pool.pool import Pool
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Let everything run until the condition holds."""
-    give_up = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < give_up, "waited in vain"
-        await trio.lowlevel.checkpoint()
 
 
 async def settled(db: Database | Pool) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import attrs
-import trio
 
+from tests.waiting import until
 from trio_sqlrepo import (
     Database,
     PoolConfig,
@@ -114,12 +114,6 @@ def open_numbers(
         pool=pool or PoolConfig(),
         sqlite=SQLiteConfig(**{"synchronous": "off", "functions": functions, **settings}),
     )
-
-
-async def until(condition: Callable[[], object]) -> None:
-    with trio.fail_after(30):  # what takes as long fails, it does not hang
-        while not condition():
-            await trio.lowlevel.checkpoint()
 
 
 async def assert_given_back(db: Database, *, replaced: int = 0) -> None:

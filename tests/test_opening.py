@@ -13,6 +13,7 @@ import trio
 
 from tests.notes import Notes, assert_healthy, open_notes, pool_threads
 from tests.support import read_in_child, run_child
+from tests.waiting import until
 from trio_sqlrepo import (
     Database,
     DeclarationError,
@@ -450,8 +451,7 @@ async def test_a_crash_in_here_surfaces_as_itself(
     monkeypatch.setattr(watch, "watch_ages", broken)
 
     async def use(db: Database) -> None:
-        while db.stats().state == "open":
-            await trio.lowlevel.checkpoint()
+        await until(lambda: db.stats().state != "open")
         with pytest.raises(InternalError, match="because of a bug in trio_sqlrepo") as caught:
             await Notes(db).count()
         assert caught.value.__cause__ is crash

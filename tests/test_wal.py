@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import pytest
 import trio
 
 from tests.support import read_in_child
+from tests.waiting import until
 from trio_sqlrepo import Database, PoolConfig, Repository, SQLiteConfig, open_database, query
 from trio_sqlrepo._pool.wal import WalState
 from trio_sqlrepo._worker.thread import NEVER
@@ -53,11 +54,6 @@ async def add(db: Database, amount: int) -> None:
     """Write, and let the governor keep pace: the machine's speed is not what is tested."""
     await Notes(db).add(amount)
     await until(lambda: db._pool.writers.checkpoint_at != NEVER)
-
-
-async def until(condition: Callable[[], object]) -> None:
-    while not condition():
-        await trio.lowlevel.checkpoint()
 
 
 async def always_a_snapshot(db: Database) -> None:

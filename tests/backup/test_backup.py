@@ -19,6 +19,7 @@ from tests.backup.support import (
 )
 from tests.notes import Notes, open_notes
 from tests.support import read_in_child, run_child
+from tests.waiting import until
 from trio_sqlrepo import (
     BackupError,
     BackupProgress,
@@ -151,8 +152,7 @@ async def test_its_connection_is_closed_after_it(db_path: Path, copy: Path) -> N
         lane = db._pool.backups.lane
         assert lane is not None
         with trio.fail_after(10):
-            while lane.workers:
-                await trio.lowlevel.checkpoint()
+            await until(lambda: not lane.workers)
 
 
 # -- progress ----------------------------------------------------------------------------------
@@ -311,14 +311,12 @@ async def test_closing_ends_a_backup_that_is_under_way(db_path: Path, copy: Path
     async with trio.open_nursery() as nursery, opened as db:
         await db.write(prepare)
         nursery.start_soon(make, db)
-        while not verifying.is_set():
-            await trio.lowlevel.checkpoint()
+        await until(verifying.is_set)
         nursery.start_soon(_release_when_closed, db, released)
     assert len(caught) == 1
     assert_nothing(copy)
 
 
 async def _release_when_closed(db: Database, released: threading.Event) -> None:
-    while db.stats().state != "closed":
-        await trio.lowlevel.checkpoint()
+    await until(lambda: db.stats().state == "closed")
     released.set()

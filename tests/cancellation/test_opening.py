@@ -14,6 +14,7 @@ import trio
 from tests.cancellation.stepping import Attempt, Ticker, When, attempt
 from tests.notes import pool_threads
 from tests.support import read_in_child
+from tests.waiting import until
 from trio_sqlrepo import (
     Database,
     PoolConfig,
@@ -131,8 +132,7 @@ async def test_closing_is_not_cut_short(db_path: Path) -> None:
             await Marks(tx).put("late")
             inside.set()
             await leaving.wait()
-            while db.stats().state == "open":  # until the block is being left
-                await trio.lowlevel.checkpoint()
+            await until(lambda: db.stats().state != "open")  # until the block is being left
             for _ in range(20):
                 assert await Marks(tx).bodies() == ["late"]
                 assert db.stats().state == "draining"

@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from tests.notes import Notes, assert_healthy, open_notes
+from tests.waiting import until
 from trio_sqlrepo import Database, PoolConfig, Repository, SqlFunction, query
 from trio_sqlrepo._base.job import Job
 
@@ -48,11 +49,6 @@ class Waiters:
 def shuffled_half(count: int) -> set[int]:
     """Half of the numbers, spread without a pattern."""
     return {number for number in range(count) if number * 2_654_435_761 % (1 << 32) < 1 << 31}
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    while not condition():
-        await trio.lowlevel.checkpoint()
 
 
 def jobs_alive() -> int:

@@ -13,6 +13,7 @@ import pytest
 import trio
 
 from tests.notes import NewNote, Notes, open_notes
+from tests.waiting import until
 from trio_sqlrepo import (
     Database,
     ReadOnlySession,
@@ -339,8 +340,7 @@ async def test_an_ended_transaction_is_not_survived_by_swallowing(
                 nursery.start_soon(strict.put, "", "innocent")
                 nursery.start_soon(expect_abortion, db)
                 nursery.start_soon(strict.put_two, "", "as innocent", "too")
-                while db.stats().writers.waiting < 3:
-                    await trio.lowlevel.checkpoint()
+                await until(lambda: db.stats().writers.waiting >= 3)
         else:
             with pytest.raises(TransactionAborted, match=r"SQLite has ended|ended by SQLite"):
                 async with db.transaction() as tx:
@@ -399,10 +399,10 @@ async def test_a_body_that_is_run_again_starts_afresh(
 
         async with trio.open_nursery() as nursery, db.transaction():
             # One after the other, so that the body runs before the group falls.
-            for waiting, call in enumerate((work, clash), 1):
-                nursery.start_soon(call)
-                while db.stats().writers.waiting < waiting:
-                    await trio.lowlevel.checkpoint()
+            nursery.start_soon(work)
+            await until(lambda: db.stats().writers.waiting == 1)
+            nursery.start_soon(clash)
+            await until(lambda: db.stats().writers.waiting == 2)
         assert results == ["x"]
         assert await notes.bodies() == ["x"]
         assert len(seen) == 2

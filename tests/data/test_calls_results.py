@@ -14,6 +14,7 @@ import trio
 
 from tests.notes import NewNote, Notes, assert_healthy, open_notes
 from tests.support import read_in_child
+from tests.waiting import until
 from trio_sqlrepo import (
     CheckViolation,
     Database,
@@ -140,8 +141,7 @@ async def test_in_a_group(name: str, db: Database) -> None:
         nursery.start_soon(Notes(db).put, "b", "first")
         nursery.start_soon(expect)
         nursery.start_soon(Notes(db).put_two, "b", "second", "third")
-        while db.stats().writers.waiting < 3:
-            await trio.lowlevel.checkpoint()
+        await until(lambda: db.stats().writers.waiting >= 3)
     assert (await contents(db))[:2] == BEFORE
     assert sorted(await contents(db))[:4] == [
         ("b", "first"), ("b", "one"), ("b", "second"), ("b", "third"),

@@ -12,6 +12,7 @@ import trio
 
 from tests.live import calls, has_item, settled
 from tests.notes import SCHEMA, NewNote, Notes
+from tests.waiting import until
 from trio_sqlrepo import (
     Database,
     DeclarationError,
@@ -297,8 +298,7 @@ async def test_all_who_watch_the_same_share_one_run(db: Database) -> None:
         waiting: list[None] = []
         for _ in range(10):
             nursery.start_soon(watch)
-        while len(waiting) < 10:
-            await trio.lowlevel.checkpoint()
+        await until(lambda: len(waiting) >= 10)
         await settled(db)
         before = calls(db, "Boxes.seen"), calls(db, "Boxes.count")
         built.clear()

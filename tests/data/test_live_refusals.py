@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import trio
 
-from tests.live import has_item, settled, until
+from tests.live import has_item, settled
 from tests.notes import Notes, assert_healthy, open_notes
+from tests.waiting import until
 from trio_sqlrepo import (
     ChangeFeed,
     Database,

@@ -18,8 +18,8 @@ from tests.streams import (
     Ticker,
     assert_given_back,
     open_numbers,
-    until,
 )
+from tests.waiting import until
 from trio_sqlrepo import (
     Database,
     ForeignAwait,

@@ -9,7 +9,8 @@ import apsw
 import pytest
 import trio
 
-from tests.streams import ROWS, Numbers, Ticker, assert_given_back, open_numbers, until
+from tests.streams import ROWS, Numbers, Ticker, assert_given_back, open_numbers
+from tests.waiting import until
 from trio_sqlrepo import (
     Database,
     DatabaseCorrupt,

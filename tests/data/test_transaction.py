@@ -11,6 +11,7 @@ import trio
 
 from tests.notes import NewNote, Note, Notes, assert_healthy, do_nothing, open_notes
 from tests.support import read_in_child
+from tests.waiting import until
 from trio_sqlrepo import (
     Database,
     PoolClosed,
@@ -139,8 +140,7 @@ async def test_it_waits_for_its_turn_and_others_for_its_end(db: Database) -> Non
 
     async with trio.open_nursery() as nursery, db.transaction() as tx:
         nursery.start_soon(write, "after")
-        while not db.stats().writers.waiting:
-            await trio.lowlevel.checkpoint()
+        await until(lambda: db.stats().writers.waiting)
         await Notes(tx).put("b", "inside")
         order.append("inside")
         assert db.stats().writers.leased == 1

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final
 import attrs
 import trio
 
+from tests.waiting import until
 from trio_sqlrepo import (
     CheckViolation,
     Database,
@@ -261,8 +262,7 @@ async def _one_too_many(db: Database, items: Items) -> None:
         async with db.transaction():
             for number in range(4):
                 nursery.start_soon(put, number)
-            while not caught:
-                await trio.lowlevel.checkpoint()
+            await until(lambda: caught)
     raise caught[0]
 
 

@@ -13,6 +13,7 @@ import trio
 
 from tests.faults.figure import Figure
 from tests.notes import NewNote, Notes, assert_healthy
+from tests.waiting import until
 from trio_sqlrepo import (
     CheckViolation,
     Database,
@@ -289,8 +290,7 @@ async def _run_batch(
     async with trio.open_nursery() as nursery, db.transaction():
         for member in members:
             nursery.start_soon(_call, Members(db), member, sent)
-        while db.stats().writers.waiting < len(members):
-            await trio.lowlevel.checkpoint()
+        await until(lambda: db.stats().writers.waiting >= len(members))
         for member in rng.sample(members, rng.choice((0, 0, 0, 1, 2))):
             member.scope.cancel()
     state: State = set()

@@ -14,9 +14,10 @@ from typing import Final
 import attrs
 import trio
 
-from tests.cancellation.test_waiters import Seen, until
+from tests.cancellation.test_waiters import Seen
 from tests.faults.figure import Figure
 from tests.notes import Notes, assert_healthy, open_notes
+from tests.waiting import until
 from trio_sqlrepo import Database, PoolConfig, SqlFunction
 from trio_sqlrepo.testing import LeakGuard
 

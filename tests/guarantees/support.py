@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -52,11 +52,6 @@ def open_endless(
 ) -> Any:
     functions = {"begun": SqlFunction(call=begun, arguments=0)}
     return open_notes(path, Endless, *more, pool=pool, functions=functions, **more_of)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    while not condition():
-        await trio.lowlevel.checkpoint()
 
 
 async def read_file(path: Path, sql: str, *bindings: str | float | None) -> list[tuple[Any, ...]]:

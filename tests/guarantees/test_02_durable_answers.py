@@ -13,6 +13,7 @@ import trio
 from tests.guarantees.support import bodies_in
 from tests.notes import NewNote, Notes, open_notes
 from tests.support import run_child
+from tests.waiting import until
 from trio_sqlrepo import Database, DatabaseReplaced, SqlRepoError, open_database
 
 
@@ -156,8 +157,7 @@ async def test_nobody_of_a_group_is_answered(db_path: Path) -> None:
     ):
         for number in range(10):
             nursery.start_soon(put, number)
-        while db.stats().writers.waiting < 10:
-            await trio.lowlevel.checkpoint()
+        await until(lambda: db.stats().writers.waiting >= 10)
         replace(db_path)
         await tx.rollback()
     assert outcomes == ["replaced"] * 10

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import trio
 
-from tests.guarantees.support import bodies_in, until
+from tests.guarantees.support import bodies_in
 from tests.notes import NewNote, Notes, assert_healthy, open_notes
+from tests.waiting import until
 from trio_sqlrepo import (
     Database,
     PoolConfig,

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import trio
 
-from tests.guarantees.support import until
 from tests.notes import Notes, assert_healthy, open_notes
+from tests.waiting import until
 from trio_sqlrepo import Database, PoolConfig
 from trio_sqlrepo._worker.reader import Reader
 

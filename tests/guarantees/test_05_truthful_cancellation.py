@@ -16,10 +16,10 @@ from tests.guarantees.support import (
     Endless,
     bodies_in,
     open_endless,
-    until,
     write_lock_held,
 )
 from tests.notes import NewNote, Notes, assert_healthy, open_notes
+from tests.waiting import until
 from trio_sqlrepo import Database, PoolConfig
 
 TASKS = 12

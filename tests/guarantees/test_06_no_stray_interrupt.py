@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.guarantees.support import Begun, Endless, bodies_in, open_endless, until
+from tests.guarantees.support import Begun, Endless, bodies_in, open_endless
 from tests.notes import NewNote, Notes, assert_healthy
+from tests.waiting import until
 from trio_sqlrepo import Database, PoolConfig
 
 CANCELS = 25

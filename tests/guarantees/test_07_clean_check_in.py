@@ -15,10 +15,10 @@ from tests.guarantees.support import (
     Endless,
     bodies_in,
     open_endless,
-    until,
     write_lock_held,
 )
 from tests.notes import NewNote, Notes
+from tests.waiting import until
 from trio_sqlrepo import (
     Database,
     PoolConfig,

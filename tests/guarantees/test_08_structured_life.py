@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.guarantees.support import Begun, Endless, open_endless, until, write_lock_held
+from tests.guarantees.support import Begun, Endless, open_endless, write_lock_held
 from tests.notes import Notes, open_notes, pool_threads
+from tests.waiting import until
 from trio_sqlrepo import (
     Database,
     DeclarationError,

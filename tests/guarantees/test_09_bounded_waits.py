@@ -11,8 +11,9 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from tests.guarantees.support import Begun, Endless, open_endless, until
+from tests.guarantees.support import Begun, Endless, open_endless
 from tests.notes import NewNote, Notes, assert_healthy, open_notes
+from tests.waiting import until
 from trio_sqlrepo import (
     Database,
     PoolConfig,

@@ -16,6 +16,7 @@ import trio
 from tests.guarantees.support import bodies_in, read_file, view_held
 from tests.notes import Notes, assert_healthy, open_notes
 from tests.support import run_child
+from tests.waiting import until
 from trio_sqlrepo import (
     Database,
     DatabaseCorrupt,
@@ -243,8 +244,7 @@ async def test_a_writer_stuck_in_a_transaction_is_named_and_reads_go_on(db_path:
         with trio.CancelScope() as scope:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(Slow(db).write, 1)
-                while not reached.is_set():
-                    await trio.lowlevel.checkpoint()
+                await until(reached.is_set)
                 scope.cancel()
         assert scope.cancelled_caught
         with pytest.raises(DatabaseLocked, match=r"writer 1 is stuck in Slow\.write for"):

@@ -19,6 +19,7 @@ PROGRAM: Final = """\
 import gc, multiprocessing, os, sys, warnings
 import trio
 from tests.notes import Notes, open_notes
+from tests.waiting import until
 from trio_sqlrepo import ForkedProcess, PoolConfig
 
 warnings.simplefilter("ignore", DeprecationWarning)  # that of os.fork() beside threads
@@ -71,8 +72,7 @@ async def main():
             for number in range(6):
                 nursery.start_soon(load, number)
             for turn in range(FORKS):
-                while written < 30 * (turn + 1):
-                    await trio.lowlevel.checkpoint()
+                await until(lambda: written >= 30 * (turn + 1))
                 if leave == "at once":
                     pid = os.fork()
                     if pid == 0:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,7 +10,8 @@ from typing import Any
 import trio
 from trio.testing import MockClock
 
-from tests.fake_driver import PATIENCE, FakeDriver, FakeFile
+from tests.fake_driver import FakeDriver, FakeFile
+from tests.waiting import until
 from trio_sqlrepo._base.config import PoolConfig
 from trio_sqlrepo._base.job import Job
 from trio_sqlrepo._pool.lane import Lane
@@ -117,14 +117,6 @@ async def a_house(
             nursery.start_soon(house.supervisor.close)
     if pool.failure is not None:
         raise pool.failure
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Let everything run until the condition holds. Trio's clock stands meanwhile."""
-    give_up = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < give_up, "waited in vain"
-        await trio.lowlevel.checkpoint()
 
 
 async def pass_time(clock: MockClock, step: float, condition: Callable[[], object]) -> None:

@@ -12,7 +12,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from tests.fake_driver import PATIENCE, FakeDriver, FakeFile, Play
+from tests.fake_driver import FakeDriver, FakeFile, Play
+from tests.waiting import PATIENCE
 from trio_sqlrepo._base.job import Job
 from trio_sqlrepo._pool.lane import Lane
 from trio_sqlrepo._worker.commit import Writer

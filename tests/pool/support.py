@@ -21,12 +21,6 @@ from trio_sqlrepo._worker.reader import Reader
 from trio_sqlrepo._worker.thread import Event, Message, Worker
 
 
-async def until(condition: Callable[[], object]) -> None:
-    """Let the loop and the threads run until it is so."""
-    while not condition():
-        await trio.lowlevel.checkpoint()
-
-
 def make_lanes(config: PoolConfig) -> tuple[Lane, Lane]:
     writers = Lane("writer", smallest=config.max_writers, largest=config.max_writers, reserved=0)
     readers = Lane(

@@ -7,7 +7,8 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from tests.fake_driver import Act, Halt, broken, call
-from tests.pool.support import Crew, open_crew, until
+from tests.pool.support import Crew, open_crew
+from tests.waiting import until
 from trio_sqlrepo._base.config import PoolConfig
 from trio_sqlrepo._base.errors import PoolClosed, SessionEnded, SqlError
 from trio_sqlrepo._pool.ahead import Ahead

@@ -13,8 +13,9 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.fake_driver import PATIENCE, Act, Halt, Play, broken, call
-from tests.pool.house import House, a_house, ask, pass_time, until
+from tests.fake_driver import Act, Halt, Play, broken, call
+from tests.pool.house import House, a_house, ask, pass_time
+from tests.waiting import PATIENCE, until
 from trio_sqlrepo._base.errors import DatabaseLocked, DatabaseReplaced, PoolClosed
 from trio_sqlrepo._base.health import Health
 from trio_sqlrepo._pool.health import check

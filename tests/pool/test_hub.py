@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import trio
 
-from tests.fake_driver import PATIENCE, broken, call
-from tests.pool.support import Crew, lease_job, until
+from tests.fake_driver import broken, call
+from tests.pool.support import Crew, lease_job
+from tests.waiting import PATIENCE, until
 from trio_sqlrepo._base.config import PoolConfig
 from trio_sqlrepo._base.errors import (
     InternalError,

@@ -12,9 +12,10 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.fake_driver import PATIENCE, Act, FakeFile, Halt, Play, broken, call, statement
+from tests.fake_driver import Act, FakeFile, Halt, Play, broken, call, statement
 from tests.live import has_item, settled
-from tests.pool.house import House, a_house, pass_time, until
+from tests.pool.house import House, a_house, pass_time
+from tests.waiting import PATIENCE, until
 from trio_sqlrepo import ChangeFeed, Live, PoolClosed
 from trio_sqlrepo._base.errors import (
     DatabaseCorrupt,

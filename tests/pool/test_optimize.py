@@ -12,7 +12,8 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.fake_driver import Act, Halt, Play, call
-from tests.pool.house import House, a_house, until
+from tests.pool.house import House, a_house
+from tests.waiting import until
 from trio_sqlrepo._base.errors import DatabaseLocked
 from trio_sqlrepo._pool.lease import Lease
 from trio_sqlrepo._pool.wal import Governor

@@ -10,8 +10,9 @@ import trio
 from trio.lowlevel import enable_ki_protection
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from tests.fake_driver import PATIENCE, Act, Halt, broken, call
-from tests.pool.house import Answer, House, a_house, ask, until
+from tests.fake_driver import Act, Halt, broken, call
+from tests.pool.house import Answer, House, a_house, ask
+from tests.waiting import PATIENCE, until
 from trio_sqlrepo._base.errors import InternalError, PoolClosed, SessionEnded, SqlError
 from trio_sqlrepo._base.job import Job
 from trio_sqlrepo._pool.lease import Lease

@@ -11,8 +11,9 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.fake_driver import PATIENCE, Act, Halt, broken, call, statement
-from tests.pool.house import House, a_house, ask, pass_time, until
+from tests.fake_driver import Act, Halt, broken, call, statement
+from tests.pool.house import House, a_house, ask, pass_time
+from tests.waiting import PATIENCE, until
 from trio_sqlrepo._base.errors import (
     DatabaseCorrupt,
     DatabaseReplaced,

@@ -12,8 +12,9 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.fake_driver import PATIENCE, Act, call
-from tests.pool.house import a_house, ask, pass_time, until
+from tests.fake_driver import Act, call
+from tests.pool.house import a_house, ask, pass_time
+from tests.waiting import PATIENCE, until
 from trio_sqlrepo._base.errors import DatabaseLocked, OutcomeUnknown, SessionEnded, SqlError
 from trio_sqlrepo._pool.lease import Lease
 from trio_sqlrepo._worker import commit

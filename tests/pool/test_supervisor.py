@@ -11,7 +11,6 @@ import trio
 from trio.testing import MockClock
 
 from tests.fake_driver import (
-    PATIENCE,
     Act,
     FakeDriver,
     FakeFile,
@@ -21,7 +20,8 @@ from tests.fake_driver import (
     statement,
     working,
 )
-from tests.pool.house import House, a_house, ask, pass_time, until
+from tests.pool.house import House, a_house, ask, pass_time
+from tests.waiting import PATIENCE, until
 from trio_sqlrepo._base.driver import Interrupted
 from trio_sqlrepo._base.errors import (
     DatabaseReplaced,

@@ -13,7 +13,8 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.fake_driver import Act, Halt, Play, broken, call, statement
-from tests.pool.house import House, a_house, ask, pass_time, until
+from tests.pool.house import House, a_house, ask, pass_time
+from tests.waiting import until
 from trio_sqlrepo._base.driver import Checkpoint
 from trio_sqlrepo._base.errors import OpenError, PoolOverloaded
 from trio_sqlrepo._base.job import Job, Kind
@@ -196,6 +197,13 @@ async def test_many_are_moved_aside_first() -> None:
         house.file.checkpoints += [meanwhile(house, 7), meanwhile(house, 2)]
         await grow(house, 25)
         assert house.file.checkpoint_log == ["PASSIVE", "PASSIVE", "RESTART 0.003"]
+
+
+async def test_what_the_last_one_left_is_moved_too() -> None:
+    async with governed() as house:
+        house.file.checkpoints += [*(meanwhile(house, 7) for _ in range(3)), meanwhile(house, 6)]
+        await grow(house, 25)
+        assert house.file.checkpoint_log == [*["PASSIVE"] * 4, "RESTART 0.003"]
 
 
 async def test_a_writer_that_is_faster_than_checkpoints_is_left_alone() -> None:

@@ -9,8 +9,9 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.fake_driver import Act, Halt, broken, call, statement
-from tests.pool.house import a_house, ask, until
+from tests.pool.house import a_house, ask
 from tests.pool.support import Crew
+from tests.waiting import until
 from trio_sqlrepo._base.config import PoolConfig
 from trio_sqlrepo._base.errors import SqlError
 from trio_sqlrepo._base.warnings import (

@@ -10,7 +10,8 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.fake_driver import call
-from tests.pool.support import Crew, lease_job, until
+from tests.pool.support import Crew, lease_job
+from tests.waiting import until
 from trio_sqlrepo._base.config import PoolConfig
 from trio_sqlrepo._base.errors import PoolTimeout
 from trio_sqlrepo._base.job import Job, Kind
@@ -19,7 +20,7 @@ from trio_sqlrepo._pool.pool import Pool
 from trio_sqlrepo._pool.state import State
 from trio_sqlrepo._worker.thread import Event
 
-PATIENCE = 30.0
+CONNECTION_TIMEOUT = PoolConfig().connection_timeout
 
 
 @asynccontextmanager
@@ -82,7 +83,7 @@ async def test_a_call_waits_so_long_and_no_longer(make: Make, mock_clock: MockCl
         await asking.send(make("first"))
         await pass_time(mock_clock, 10)
         await asking.send(make("second"))
-        await pass_time(mock_clock, PATIENCE - 10.001)
+        await pass_time(mock_clock, CONNECTION_TIMEOUT - 10.001)
         assert asking.ended == []
         await pass_time(mock_clock, 0.002)
         assert asking.ended == ["first"]
@@ -100,7 +101,7 @@ async def test_what_no_call_waits_for_is_not_counted(mock_clock: MockClock) -> N
     async with watching(crew, watch.watch_deadlines) as nursery:
         asking = Asking(crew, nursery)
         await asking.send(upkeep)
-        await pass_time(mock_clock, PATIENCE)
+        await pass_time(mock_clock, CONNECTION_TIMEOUT)
         assert asking.ended == ["checkpoint"]
     assert crew.writers.timeouts == 0
 
@@ -119,12 +120,12 @@ async def test_one_that_comes_while_the_watch_goes_to_sleep(
         crew.readers.queue.clear()
         served.claim.clear()
         crew.say(worker, Event.NEWS, served)
-        await pass_time(mock_clock, PATIENCE)
+        await pass_time(mock_clock, CONNECTION_TIMEOUT)
         crew.readers.idle.clear()
         crew.pool.deadlines.arm()
         await pass_time(mock_clock, 1)
         await asking.send(make("late"))
-        await pass_time(mock_clock, PATIENCE - 1)
+        await pass_time(mock_clock, CONNECTION_TIMEOUT - 1)
         assert crew.pool.deadlines.armed
         await pass_time(mock_clock, 1.1)
         assert asking.ended == ["late"]
@@ -134,7 +135,7 @@ async def test_the_watch_sleeps_when_nobody_waits(mock_clock: MockClock) -> None
     crew = Crew(PoolConfig())
     async with watching(crew, watch.watch_deadlines):
         crew.pool.deadlines.arm()
-        await pass_time(mock_clock, PATIENCE)
+        await pass_time(mock_clock, CONNECTION_TIMEOUT)
         assert not crew.pool.deadlines.armed
         before = trio.lowlevel.current_statistics().seconds_to_next_deadline
         assert before == float("inf")
@@ -158,7 +159,7 @@ async def test_one_claimed_at_the_last_moment_is_not_refused(mock_clock: MockClo
                 raise IndexError
 
         job.claim = Claimed([None])
-        await pass_time(mock_clock, PATIENCE + 1)
+        await pass_time(mock_clock, CONNECTION_TIMEOUT + 1)
         ended = list(asking.ended)
         crew.say(crew.puppet(crew.writers), Event.NEWS, job)  # whose thread it is answers
         assert ended == ["other"]
@@ -174,7 +175,7 @@ async def test_the_dead_are_passed_over(mock_clock: MockClock) -> None:
         for job in jobs:
             await asking.send(job)
         jobs[0].claim.clear()
-        await pass_time(mock_clock, PATIENCE + 1)
+        await pass_time(mock_clock, CONNECTION_TIMEOUT + 1)
         ended = sorted(asking.ended)
         crew.say(crew.puppet(crew.writers), Event.NEWS, jobs[0])  # whose thread it is answers
         assert ended == ["b", "c"]

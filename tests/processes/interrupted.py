@@ -10,6 +10,7 @@ import trio
 
 from tests.notes import Notes, open_notes, pool_threads
 from tests.processes.child import say
+from tests.waiting import until
 from trio_sqlrepo import Database, PoolConfig
 from trio_sqlrepo._pool.pool import Pool
 
@@ -53,8 +54,7 @@ async def hold(db: Database, task_status: trio.TaskStatus[None]) -> None:
 
 @trio.lowlevel.enable_ki_protection  # so that it is the main task that is interrupted
 async def say_when_closing(db: Database) -> None:
-    while db.stats().state == "open":
-        await trio.lowlevel.checkpoint()
+    await until(lambda: db.stats().state != "open")
     say("ready")
 
 

@@ -12,6 +12,7 @@ import trio
 from tests.notes import SCHEMA, NewNote, Notes, assert_healthy, open_notes, pool_threads
 from tests.processes.support import Child, child
 from tests.support import read_in_child
+from tests.waiting import until
 from trio_sqlrepo import (
     Database,
     DatabaseLocked,
@@ -134,8 +135,7 @@ async def test_of_those_who_wait_only_the_cancelled_go(path: Path, other: Child)
                     cancelled.start_soon(notes.put, "b", "cancelled")
                     await until_it_waits(db)
                     nursery.start_soon(notes.put, "b", "kept")
-                    while db.stats().writers.waiting < 2:
-                        await trio.lowlevel.checkpoint()
+                    await until(lambda: db.stats().writers.waiting >= 2)
                     first.cancel()
             assert first.cancelled_caught
             assert db.stats().writers.waiting == 1
@@ -170,8 +170,7 @@ async def test_the_end_of_the_block_ends_the_wait(path: Path, other: Child) -> N
 
 async def until_it_waits(db: Database) -> None:
     """Until the writer has tried BEGIN and waits for the lock, with the call still unclaimed."""
-    while not db.stats().writers.waiting or db.stats().writers.idle:
-        await trio.lowlevel.checkpoint()
+    await until(lambda: db.stats().writers.waiting and not db.stats().writers.idle)
 
 
 # -- opening -------------------------------------------------------------------------------------
@@ -208,8 +207,7 @@ async def test_opening_is_cancelled_at_once(kind: str, path: Path, tmp_path: Pat
 
 
 async def cancel_when_opening(scope: trio.CancelScope) -> None:
-    while not pool_threads():
-        await trio.lowlevel.checkpoint()
+    await until(pool_threads)
     scope.cancel()
 
 

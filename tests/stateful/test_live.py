@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.cancellation.stepping import Ticker, When, attempt
-from tests.live import has_item, settled, until
+from tests.live import has_item, settled
+from tests.waiting import until
 from trio_sqlrepo import (
     Database,
     Live,

@@ -12,8 +12,8 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from tests.pool.house import until
 from tests.testing.bank import SCHEMA, Accounts, Opening
+from tests.waiting import until
 from trio_sqlrepo import (
     Database,
     DatabaseCorrupt,

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.live import settled, until
+from tests.live import settled
 from tests.testing.bank import Accounts
 from tests.testing.test_faults import a_bank
+from tests.waiting import until
 from trio_sqlrepo import DiskFull
 from trio_sqlrepo.testing.faults import Fault, Faults
 

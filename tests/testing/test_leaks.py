@@ -14,6 +14,7 @@ import pytest
 import trio
 
 from tests.notes import Notes, do_nothing, open_notes
+from tests.waiting import until
 from trio_sqlrepo import Database, DatabaseReplaced, PoolConfig
 from trio_sqlrepo._sqlite.identity import FileIdentity
 from trio_sqlrepo.testing import LeakGuard, _leaks
@@ -32,8 +33,7 @@ def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
 async def db(db_path: Path) -> AsyncIterator[Database]:
     pool = PoolConfig(min_readers=1, max_readers=3)
     async with open_notes(db_path, pool=pool) as database:
-        while not (database._pool.readers.idle and database._pool.writers.idle):
-            await trio.lowlevel.checkpoint()
+        await until(lambda: database._pool.readers.idle and database._pool.writers.idle)
         yield database
 
 
@@ -201,8 +201,7 @@ async def test_a_call_that_still_runs_or_waits(db: Database) -> None:
             async with LeakGuard(db):
                 for _ in range(2):
                     nursery.start_soon(db.write, lambda _: release.wait())
-                while db.stats().writers.waiting != 1:
-                    await trio.lowlevel.checkpoint()
+                await until(lambda: db.stats().writers.waiting == 1)
         release.set()
     found = str(caught.value)
     assert "a call that has not ended on writer 1" in found
@@ -215,8 +214,7 @@ async def test_a_call_that_is_about_to_end_is_waited_for(
     release = threading.Event()
     async with trio.open_nursery() as nursery, LeakGuard(db):
         nursery.start_soon(db.write, lambda _: release.wait())
-        while db.stats().writers.idle:
-            await trio.lowlevel.checkpoint()
+        await until(lambda: not db.stats().writers.idle)
         nursery.start_soon(_set_later, release)
 
 
@@ -330,8 +328,7 @@ async def test_a_cancelled_block_is_waited_for(
         with trio.CancelScope() as scope:
             async with LeakGuard(db):
                 nursery.start_soon(db.write, lambda _: release.wait())
-                while db.stats().writers.idle:
-                    await trio.lowlevel.checkpoint()
+                await until(lambda: not db.stats().writers.idle)
                 nursery.start_soon(_set_later, release)
                 scope.cancel()
                 await trio.lowlevel.checkpoint()

@@ -11,7 +11,6 @@ import pytest
 
 from tests.fake_driver import (
     BROKEN,
-    PATIENCE,
     Act,
     FakeFile,
     Play,
@@ -20,6 +19,7 @@ from tests.fake_driver import (
     call,
     working,
 )
+from tests.waiting import PATIENCE
 from tests.worker.support import Desk, writer_desk
 from trio_sqlrepo._base.driver import Interrupted
 from trio_sqlrepo._base.errors import (

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.fake_driver import PATIENCE
+from tests.waiting import PATIENCE
 from trio_sqlrepo._worker.signal import Signal
 
 kinds = pytest.mark.parametrize(

@@ -10,7 +10,6 @@ from typing import Any, Self
 import pytest
 
 from tests.fake_driver import (
-    PATIENCE,
     Act,
     FakeDriver,
     FakeFile,
@@ -21,6 +20,7 @@ from tests.fake_driver import (
     statement,
     working,
 )
+from tests.waiting import PATIENCE
 from tests.worker.support import Inbox, reader_desk, writer_desk
 from trio_sqlrepo._base.driver import Interrupted
 from trio_sqlrepo._base.errors import OpenError, SqlError, TransactionAborted

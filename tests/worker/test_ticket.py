@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from tests.fake_driver import PATIENCE, call
+from tests.fake_driver import call
+from tests.waiting import PATIENCE
 from trio_sqlrepo._base.job import Job
 from trio_sqlrepo._worker.ticket import Ticket
 

@@ -50,7 +50,7 @@ logger: Final = logging.getLogger("trio_sqlrepo")
 _STEP: Final = 1000
 _STEPS: Final = 4  # at least so many in the limit
 # What was written during a PASSIVE checkpoint is moved by the writer if it is at most this part of
-# a step; otherwise another PASSIVE one comes first, so often.
+# a step; otherwise another PASSIVE one comes first, so often at most.
 _FEW: Final = 4
 _ROUNDS: Final = 3
 # How long that RESTART waits for readers, and all writes with it: cheap calls end sooner. Seconds.
@@ -256,16 +256,14 @@ class Governor:
 
         Unless a reader needs more than that: then it would be in vain.
         """
-        for _ in range(_ROUNDS):
-            added = self._frames - found.frames
-            if found.done < found.frames or added <= 0:
-                return
+        rounds = _ROUNDS
+        while found.done == found.frames and (added := self._frames - found.frames) > 0:
             if added <= self._step // _FEW:
                 await self._checkpoint_in_turn(pool, CheckpointMode.RESTART, _MOMENT)
                 return
-            again = await self._checkpoint_aside(pool)
-            if again is None:
+            if not rounds or (again := await self._checkpoint_aside(pool)) is None:
                 return
+            rounds -= 1
             found = again
 
     async def _cut(self, pool: Pool, passive: Checkpoint | None) -> None:
