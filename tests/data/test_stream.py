@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import trio
-from trio.testing import wait_all_tasks_blocked
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.streams import (
     ROWS,
@@ -195,6 +195,35 @@ async def test_never_more_than_two_chunks_are_read_ahead(db: Database, ticker: T
             taken += len(chunk)
             assert ticker.count <= taken + min(4 * len(chunk), MOST_ROWS) + 1
     assert taken == ticker.count == ROWS
+
+
+async def test_behind_a_consumer_that_is_much_faster_nothing_is_read_ahead(
+    mock_clock: MockClock, db: Database, ticker: Ticker
+) -> None:
+    """Its work takes no time at all: the clock stands."""
+    assert mock_clock.rate == 0
+    async with Numbers(db).ticking() as rows:
+        chunks = rows.chunks()
+        taken = len(await anext(chunks)) + len(await anext(chunks))
+        async for chunk in chunks:
+            taken += len(chunk)
+            assert not db._pool.outstanding
+            assert ticker.count == taken
+    assert taken == ROWS
+
+
+async def test_behind_one_that_takes_its_time_it_is(
+    mock_clock: MockClock, db: Database, ticker: Ticker
+) -> None:
+    async with Numbers(db).ticking() as rows:
+        chunks = rows.chunks()
+        taken = len(await anext(chunks))
+        while taken < ROWS - 1:
+            mock_clock.jump(1)
+            taken += len(await anext(chunks))
+            await until(lambda: not db._pool.outstanding)
+            assert ticker.count == taken + 1
+    assert ticker.count == ROWS
 
 
 async def test_nothing_is_read_before_the_block(db: Database, ticker: Ticker) -> None:

@@ -37,18 +37,18 @@ def stream(*acts: Act) -> Stream:
 
 def test_it_is_one_call_of_many_rows(hands: Hands) -> None:
     export = stream(Act(returns=[1, 2]), Act(returns=[3]), Act(returns=[]))
-    assert export.fetch(10, hands) == ([1, 2], True)
-    assert export.fetch(10, hands) == ([3], True)
-    assert export.fetch(10, hands) == ([], False)
+    assert export.fetch(10, hands) == ([1, 2], True, 1.0)
+    assert export.fetch(10, hands) == ([3], True, 1.0)
+    assert export.fetch(10, hands) == ([], False, 1.0)
     record = hands.tally.statements[0]
     assert (record.calls, record.errors, record.rows) == (1, 0, 3)
-    # Opening it and each fetch took a second, as each look at the clock does.
+    # Opening it and each fetch took a second, as one look at the clock after the other does.
     assert (record.total_seconds, record.max_seconds) == (4.0, 1.0)
 
 
 def test_an_error_is_counted(hands: Hands) -> None:
     export = stream(Act(returns=[1]), Act(raises=ValueError("no")))
-    assert export.fetch(10, hands) == ([1], True)
+    assert export.fetch(10, hands) == ([1], True, 1.0)
     with pytest.raises(ValueError, match="no"):
         export.fetch(10, hands)
     record = hands.tally.statements[0]

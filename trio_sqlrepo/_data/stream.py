@@ -32,35 +32,43 @@ if TYPE_CHECKING:
 
 _FIRST: Final = 64  # rows of the first chunk: it should be there at once
 _GROWTH: Final = 4  # one quick chunk may be chance
+# Reading is hidden behind work that takes at least this part of it.
+_WORTH: Final = 1 / 4
 _IN_A_BODY: Final = 16  # rows
 
 
 @final
 class Pace:
-    """How many rows the next chunk should have, by how fast the last ones were worked on.
+    """When the next chunk is sent for and how long it is, by how fast the last ones went.
 
     A chunk that takes as long to work on as to read is enough to hide the reading; more would lie
-    about, and keep the loop from other tasks. Loop thread only.
+    about, and keep the loop from other tasks. Behind a consumer that is much faster nothing can
+    hide: loop and thread would fight for the interpreter lock and win nothing. It gets one chunk
+    after the other, of as many rows as two would have. Loop thread only.
     """
 
-    __slots__ = ("_given", "_now", "_rows", "most")
+    __slots__ = ("_given", "_now", "_reading", "_rows", "ahead", "most")
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._given = 0.0  # when the last chunk was given
         self._rows = 0  # how many it had
+        self._reading = 0.0  # seconds that it took to read
         self.most = _FIRST
+        self.ahead = True  # whether the next one is sent for as soon as one is given
 
-    def give(self, rows: int) -> None:
-        """The consumer gets so many rows now."""
+    def give(self, rows: int, reading: float) -> None:
+        """The consumer gets so many rows now, which took so many seconds to read."""
         self._given = self._now()
         self._rows = rows
+        self._reading = reading
 
     def ask(self) -> None:
         """The consumer asks for the next chunk now."""
         if self._rows:
-            grown = min(self.most * _GROWTH, MOST_ROWS)
             took = self._now() - self._given
+            self.ahead = took > _WORTH * self._reading
+            grown = min(self.most * _GROWTH, MOST_ROWS // 2 if self.ahead else MOST_ROWS)
             self.most = grown if took * grown <= AIM * self._rows else self._fitting(took)
 
     def _fitting(self, took: float) -> int:
@@ -68,14 +76,15 @@ class Pace:
 
 
 class LoopFeed:
-    """A stream on a lent connection: one chunk in hand, the next one fetched ahead.
+    """A stream on a lent connection: one chunk in hand, the next one fetched ahead, or when asked.
 
     Loop thread only. At most two chunks are in memory: a fetch is sent when the one before it is
-    given away, which is when the consumer has worked off the one before that.
+    given away, which is when the consumer has worked off the one before that; or not until it has
+    worked off that too.
     """
 
     __slots__ = (
-        "_ahead", "_ended", "_error", "_holding", "_lease", "_pace", "_pool", "_stream",
+        "_ended", "_has_more", "_holding", "_lease", "_next", "_pace", "_pool", "_stream",
         "_waiting", "label",
     )  # fmt: skip
 
@@ -87,24 +96,27 @@ class LoopFeed:
         self._lease = lease
         self._stream = Stream(statement, parameters)
         self._pace = Pace(pool.now)
-        self._ahead: Ahead | None = None  # the next chunk; None: there is none
-        self._error: SqlRepoError | None = None  # why the next one could not be sent for
+        self._next: Ahead | None = None  # the next chunk, if it was sent for
+        self._has_more = True  # whether one is to be sent for
         self._holding: Holding | None = None
         self._waiting = False
         self._ended = False
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self.label}, {self._ahead or 'nothing under way'}>"
+        return f"<{type(self).__name__} of {self.label}, {self._next or 'nothing under way'}>"
 
     def _start(self) -> None:
         self._holding = Holding(self.label, current_task().name, self._pool.now())
         self._pool.streams.add(self._holding)
         self._fetch()
 
-    def _fetch(self) -> None:
+    def _fetch(self) -> Ahead:
+        """Send for the next chunk."""
         assert self._lease is not None
         work = partial(self._stream.fetch, self._pace.most)
-        self._ahead = self._lease.send_ahead(Job(Kind.ADHOC, self.label, writes=False, work=work))
+        self._next = self._lease.send_ahead(Job(Kind.ADHOC, self.label, writes=False, work=work))
+        self._has_more = False  # until it is known
+        return self._next
 
     @enable_ki_protection
     async def take(self) -> list[Any]:
@@ -118,29 +130,25 @@ class LoopFeed:
                 " channel."
             )
             raise SessionError(message)
-        if self._error is not None:
-            error, self._error = self._error, None
-            raise error
-        ahead = self._ahead
-        if ahead is None:
+        if self._next is None and not self._has_more:
             await checkpoint()
             return []
         self._pace.ask()
+        following = self._next or self._fetch()
         self._waiting = True
         try:
-            await ahead.wait()
+            await following.wait()
         finally:
             self._waiting = False
         if self._ended:  # the block was left meanwhile
             raise ended(self.label)
-        self._ahead = None
-        chunk: Chunk = ahead.result()
-        if chunk.has_more:
-            try:
+        self._next = None
+        chunk: Chunk = following.result()
+        self._has_more = chunk.has_more
+        if chunk.has_more and self._pace.ahead:
+            with suppress(SqlRepoError):  # it is raised when it is asked for
                 self._fetch()
-            except SqlRepoError as error:
-                self._error = error
-        self._pace.give(len(chunk.rows))
+        self._pace.give(len(chunk.rows), chunk.seconds)
         return chunk.rows
 
     @enable_ki_protection
@@ -149,9 +157,9 @@ class LoopFeed:
         self._ended = True
         if self._holding is not None:
             self._pool.streams.discard(self._holding)
-        ahead, self._ahead = self._ahead, None
-        if ahead is not None:
-            ahead.stop()
+        following, self._next = self._next, None
+        if following is not None:
+            following.stop()
         if self._lease is not None and self._lease.state is LeaseState.OPEN:
             # Otherwise, or if it is lost meanwhile, the statement went with it.
             with suppress(SessionError, PoolError, DatabaseError):

@@ -147,7 +147,8 @@ class Rows(Generic[T_co]):
 
     All are of the state of the database in which the block was entered. They are read ahead while
     the task works on those it has, two chunks at most; a chunk is what takes a few milliseconds to
-    read or to work on, 256 rows or 1 MiB at most (and always a row).
+    read or to work on, 256 rows or 1 MiB at most (and always a row). A task that is much faster
+    than the reading gets one chunk after the other, of 512 rows at most.
 
     The first row of each chunk is a checkpoint; the others are there at once. A cancelled wait
     loses nothing: whoever catches the cancellation inside the block may go on.
