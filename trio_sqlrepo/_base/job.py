@@ -107,6 +107,8 @@ class Job:
     task: Any = None  # loop only: who waits, None once answered
     # Loop only: the task that a lease was granted to, or who keeps what was asked for ahead.
     holder: Any = None
+    pool: Any = None  # loop only: where its task waits
+    lane: Any = None  # loop only: in whose queue it was put; None: it was sent to one worker
     raise_cancel: Any = None  # loop only: trio's, kept when a claimed job is cancelled
     interrupted = 0.0  # loop only: trio.current_time() of the first interrupt
     enqueued = 0.0  # loop only: trio.current_time() when submitted
@@ -141,6 +143,13 @@ class Job:
     def __repr__(self) -> str:
         state = "waiting" if self.claim else "cancelled" if self.cancelled else "taken"
         return f"<Job {self.label} {self.kind.value} {state}>"
+
+    # What trio asks of a waiting task's abort function and of its outcome, a job does itself: each
+    # object less is one less for the garbage collector to look at while ten thousand wait.
+
+    def __call__(self, raise_cancel: Callable[[], Any]) -> Any:
+        """Trio cancels the task that waits: say whether that ends its wait."""
+        return self.pool.abort(self, raise_cancel)
 
     def unwrap(self) -> Any:
         """Give the value: a job that succeeded is rescheduled as its own `outcome.Value`."""

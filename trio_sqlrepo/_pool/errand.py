@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from trio.lowlevel import Abort, checkpoint_if_cancelled, current_task, wait_task_rescheduled
+from trio.lowlevel import checkpoint_if_cancelled, current_task, wait_task_rescheduled
 
 from trio_sqlrepo._pool.lane import Lane
 from trio_sqlrepo._pool.state import State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from trio_sqlrepo._base.job import Job
     from trio_sqlrepo._pool.pool import Pool
     from trio_sqlrepo._worker.thread import Worker
@@ -49,11 +47,10 @@ async def run_on(pool: Pool, place: Lane | Worker, job: Job, *, urgent: bool = F
     else:
         _hand_over(pool.lane_of(place), place, job)
 
-    def abort(raise_cancel: Callable[[], Any]) -> Abort:
-        return pool._abort(job, lane, raise_cancel)
-
+    job.pool = pool
+    job.lane = lane
     try:
-        return await wait_task_rescheduled(abort)
+        return await wait_task_rescheduled(job)
     finally:
         if urgent and lane is not None:
             lane.urgent = None

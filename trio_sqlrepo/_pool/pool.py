@@ -95,11 +95,9 @@ class Pool(Hub):
             self.deadlines.arm()
         if lone:
             return await self._run_lone(job, lane)
-
-        def abort(raise_cancel: Callable[[], Any]) -> Abort:
-            return self._abort(job, lane, raise_cancel)
-
-        return await wait_task_rescheduled(abort)
+        job.pool = self
+        job.lane = lane
+        return await wait_task_rescheduled(job)
 
     async def _run_lone(self, job: Job, lane: Lane) -> Any:
         """Wait for the only call under way, a read, by hearing its thread oneself.
@@ -122,7 +120,7 @@ class Pool(Hub):
                 and self.state is not State.FORKED
             ):
                 if not self.interrupt(job):
-                    self.drop(job)  # as in `_abort`
+                    self.drop(job)  # as in `abort`
                 await self._outlast(job)
             raise
         finally:
@@ -214,7 +212,7 @@ class Pool(Hub):
         def abort(raise_cancel: Callable[[], Any]) -> Abort:
             if shielded and self.state is not State.FORKED:
                 return Abort.FAILED
-            return self._abort(job, None, raise_cancel)
+            return self.abort(job, raise_cancel)
 
         return await wait_task_rescheduled(abort)
 
@@ -226,9 +224,9 @@ class Pool(Hub):
         worker.mailbox.append(job)
         worker.wake()
 
-    def _abort(self, job: Job, lane: Lane | None, raise_cancel: Callable[[], Any]) -> Abort:
+    def abort(self, job: Job, raise_cancel: Callable[[], Any]) -> Abort:
         """Trio cancels the task that waits for the job. Called once per job."""
-        if self.withdraw(job, lane) or self.state is State.FORKED:
+        if self.withdraw(job, job.lane) or self.state is State.FORKED:
             return Abort.SUCCEEDED  # in a forked child there is no thread that could answer
         job.raise_cancel = raise_cancel
         if not self.interrupt(job) and job.views:
