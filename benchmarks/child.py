@@ -7,6 +7,7 @@ SIZE is JSON. The answer is one line of JSON on standard output: the figures, or
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import platform
@@ -39,6 +40,8 @@ def main(workload_name: str, contender_name: str, file: str, size: str) -> None:
     (contender,) = [c for c in workload.contenders if c.name == contender_name]
     if workload.one_core:
         pin()
+    if contender.fewer_collections:
+        gc.set_threshold(10_000, 20, 100)
     measure = measure_bare if contender.loop is None else measure_client
     try:
         metrics, settings = measure(workload, contender, Path(file), Size(**json.loads(size)))

@@ -78,6 +78,8 @@ class Contender:
     tasks: int = 0  # if not 0: in place of the workload's own number
     count: int = 0  # the same, for what the workload counts
     file: FileKind | None = None  # in place of the workload's own
+    # `gc.set_threshold(10_000, 20, 100)`, as docs/performance.md recommends it to servers.
+    fewer_collections: bool = False
 
     @property
     def is_installed(self) -> bool:
@@ -118,6 +120,9 @@ def _peer(
 OURS = _ours("trio_sqlrepo")
 OURS_BLOCK = _ours("trio_sqlrepo, block", block=True)
 OURS_STREAM = _ours("trio_sqlrepo, RowStream", streams=True)
+OURS_FEWER_COLLECTIONS = attrs.evolve(
+    OURS, name="trio_sqlrepo, fewer collections", fewer_collections=True
+)
 OURS_NORMAL = _ours("trio_sqlrepo, NORMAL", synchronous="normal")
 APSW = _peer("apsw.aio", "apsw_trio", "trio", "apsw.aio")
 APSW_ONE_HOP = _peer("apsw.aio async_run", "apsw_trio", "trio", "apsw.aio", one_hop=True)
@@ -144,6 +149,11 @@ INSERT_PEERS = (APSW, AIOSQLITE, AIOSQLITE_COMMIT, *PEERS[2:], BARE, BARE_ONE_CO
 
 READERS = tuple(_ours(f"{n} readers", min_readers=n, max_readers=n) for n in (1, 4, 16, 64))
 WAITING = tuple(_ours(f"{n} tasks", tasks=n) for n in (10, 100, 1_000, 10_000))
+# The smallest and the largest again, on another setting of the garbage collector's.
+WAITING_OTHERWISE = tuple(
+    attrs.evolve(point, name=f"{point.name}, fewer collections", fewer_collections=True)
+    for point in (WAITING[0], WAITING[-1])
+)
 QUERIES = tuple(_ours(f"{n} queries", queries=n, used=10) for n in (10, 100, 1_000))
 USED_QUERIES = tuple(_ours(f"{n} queries", queries=n) for n in (10, 100, 1_000))
 FILES = tuple(_ours(f"{n} MB", megabytes=n) for n in (10, 100, 500, 2_000))
