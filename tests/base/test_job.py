@@ -16,7 +16,7 @@ def test_a_statement_says_whether_it_writes() -> None:
 def test_a_job_says_who_has_it() -> None:
     job = call("Notes.add")
     assert repr(job) == "<Job Notes.add call waiting>"
-    job.claim.pop()
+    del job.claim
     assert repr(job) == "<Job Notes.add call taken>"
     job.cancelled = True
     assert repr(job) == "<Job Notes.add call cancelled>"

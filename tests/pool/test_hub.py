@@ -57,7 +57,7 @@ def claim(worker: Worker, job: Job) -> None:
     for place in (worker.mailbox, worker.inbox.queue):
         if job in place:
             place.remove(job)
-    job.claim.pop()
+    del job.claim
     job.worker = worker
     worker.tally.claimed += 1
 
@@ -208,7 +208,7 @@ async def test_what_was_sent_to_a_dead_worker_is_answered_too(crew: Crew) -> Non
             nursery.start_soon(command, job)
         await until(lambda: len(worker.mailbox) == 2)
         dead = call("cancelled", writes=False)
-        dead.claim.clear()
+        del dead.claim
         worker.mailbox.append(dead)
         crew.say(worker, Event.ENDED)
     assert [type(error) for error in ended] == [PoolClosed, PoolClosed]
@@ -387,7 +387,7 @@ async def test_what_waits_is_refused_at_the_end(crew: Crew) -> None:
 
 async def test_what_a_thread_has_claimed_is_not_refused(crew: Crew) -> None:
     job = call("a")
-    job.claim.clear()
+    del job.claim
     assert not crew.pool.withdraw_with(job, crew.writers, PoolClosed("x"))
     assert job.error is None
 
@@ -418,7 +418,7 @@ def test_repr_tells_the_state_of_the_pool(crew: Crew) -> None:
 async def test_a_job_that_its_thread_has_just_claimed_is_told_by_its_flag_alone(crew: Crew) -> None:
     """Between its claim and the moment when it says which worker has it: see `_worker.ticket`."""
     job = call("a")
-    job.claim.pop()
+    del job.claim
     crew.pool.interrupt(job)
     assert job.cancelled
     assert crew.pool.interrupting == {job}

@@ -310,7 +310,7 @@ def test_full_counts_the_living(lanes: Lanes, readers: Lane) -> None:
         readers.submit(job)
     assert readers.is_full(4)
     assert not readers.is_full(5)
-    jobs[0].claim.clear()
+    del jobs[0].claim
     readers.withdraw(jobs[0])
     assert len(readers.queue) == 4
     assert not readers.is_full(4)
@@ -325,7 +325,7 @@ def test_the_dead_are_cleared_away_when_they_are_half(lanes: Lanes, readers: Lan
     before = readers.queue
     for job in jobs[:6]:
         assert readers.queue is before
-        job.claim.clear()
+        del job.claim
         readers.withdraw(job)
     assert list(readers.queue) == jobs[6:]
     assert len(before) == 10  # threads may still pop from the old one

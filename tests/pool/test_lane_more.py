@@ -62,7 +62,7 @@ class Stage:
         living = [job for job in [*self.lane.waiters(), *mailed] if job.claim]
         if living:
             job = living[self.pick(len(living))]
-            job.claim.pop()
+            del job.claim
             job.cancelled = True
             self.lane.withdraw(job)
 
@@ -97,7 +97,7 @@ class Stage:
 
     def _take(self, worker: Worker, job: Job) -> None:
         if job.claim:
-            job.claim.pop()
+            del job.claim
             if job.kind is Kind.LEASE:
                 self.lane.granted(worker, job)
 

@@ -38,7 +38,7 @@ async def test_a_session_whose_connection_is_lost_is_ended() -> None:
         behind = await _command(nursery, lease, call("behind"))
         await until(lambda: len(worker.mailbox) == 1)
         dead = call("dead")
-        dead.claim.clear()
+        del dead.claim
         worker.mailbox.append(dead)
         house.pool.bury(worker, broken())
         for one in (answer, behind):

@@ -118,7 +118,7 @@ async def test_one_that_comes_while_the_watch_goes_to_sleep(
         served = call("served", writes=False)
         await asking.send(served)
         crew.readers.queue.clear()
-        served.claim.clear()
+        del served.claim
         crew.say(worker, Event.NEWS, served)
         await pass_time(mock_clock, CONNECTION_TIMEOUT)
         crew.readers.idle.clear()
@@ -149,16 +149,15 @@ async def test_one_claimed_at_the_last_moment_is_not_refused(mock_clock: MockClo
         await asking.send(job)
         await asking.send(other)
         await wait_all_tasks_blocked()
-        claim = job.claim
 
-        class Claimed(list[None]):
-            """Full when the watch looks, gone when it takes."""
+        class Claimed:
+            """There when the watch looks, gone when it takes."""
 
-            def pop(self, *_: object) -> None:
-                claim.clear()
-                raise IndexError
+            def __bool__(self) -> bool:
+                del job.claim
+                return True
 
-        job.claim = Claimed([None])
+        job.claim = Claimed()  # type: ignore[assignment]
         await pass_time(mock_clock, CONNECTION_TIMEOUT + 1)
         ended = list(asking.ended)
         crew.say(crew.puppet(crew.writers), Event.NEWS, job)  # whose thread it is answers
@@ -174,7 +173,7 @@ async def test_the_dead_are_passed_over(mock_clock: MockClock) -> None:
         jobs = [call(name) for name in "abc"]
         for job in jobs:
             await asking.send(job)
-        jobs[0].claim.clear()
+        del jobs[0].claim
         await pass_time(mock_clock, CONNECTION_TIMEOUT + 1)
         ended = sorted(asking.ended)
         crew.say(crew.puppet(crew.writers), Event.NEWS, jobs[0])  # whose thread it is answers

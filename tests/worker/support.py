@@ -71,8 +71,8 @@ class Desk:
     def cancel(self, job: Job) -> None:
         """What the loop does when the task of a job is cancelled."""
         try:
-            job.claim.pop()
-        except IndexError:
+            del job.claim
+        except AttributeError:
             job.cancelled = True
             if job.worker is not None:
                 job.worker.ticket.cancel(job)

@@ -699,7 +699,7 @@ def test_of_those_that_run_alone_the_one_that_waited_is_named() -> None:
 def test_a_probe_that_is_cancelled_on_its_way_is_not_made() -> None:
     desk = writer_desk()
     dead, probe = (Job(Kind.PROBE, name, writes=False, work=str) for name in ("dead", "probe"))
-    dead.claim.clear()
+    del dead.claim
     desk.worker.mailbox += [dead, probe]
     desk.run_dry()
     assert [job.label for job in desk.worker._take_finished()] == ["probe"]

@@ -168,7 +168,7 @@ def test_a_lease_older_than_the_oldest_call_goes_first(desk: Desk) -> None:
 
 def test_a_lease_cancelled_on_its_way_has_it_rest(desk: Desk) -> None:
     dead = lease(1)
-    dead.claim.clear()
+    del dead.claim
     desk.worker.mailbox.append(dead)
     desk.send(look("a"))
     assert not desk.worker._turn()

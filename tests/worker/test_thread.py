@@ -397,7 +397,7 @@ def test_an_ending_that_fails_is_its_own_error(lent: Running) -> None:
 
 def test_a_command_cancelled_before_its_claim_is_passed_over(lent: Running) -> None:
     job = looking("a")
-    job.claim.clear()
+    del job.claim
     lent.worker.mailbox.append(job)
     lent.worker.wake()
     after = looking("b")

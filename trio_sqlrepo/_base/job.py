@@ -98,6 +98,7 @@ class Job:
     statement: Statement | None = None
     parameters: Any = ()
     work: Callable[[Any], Any] | None = None
+    claim = False  # what is read once it was deleted
     # Only looks at the database, and leaves its caller nothing to give back: when it is cancelled
     # its result can be dropped.
     views = False
@@ -136,9 +137,9 @@ class Job:
         else:
             self.work = work  # all other kinds: work(hands) on the worker thread
             self.parameters = parameters  # ADHOC: the SQL, for whoever asks how to run it
-        # Whoever pops the one element has the job: the thread to run it, or the loop to
-        # cancel it. list.pop is atomic; exactly one wins.
-        self.claim = [None]
+        # Whoever deletes it has the job: the thread to run it, or the loop to cancel it. Deleting
+        # an attribute is atomic; exactly one wins, and the other meets AttributeError.
+        self.claim = True
 
     def __repr__(self) -> str:
         state = "waiting" if self.claim else "cancelled" if self.cancelled else "taken"
@@ -165,7 +166,7 @@ def query_job(statement: Statement, parameters: Any, *, batch: bool) -> Job:
     job.views = not statement.writes
     job.statement = statement
     job.parameters = parameters
-    job.claim = [None]
+    job.claim = True
     return job
 
 

@@ -111,8 +111,8 @@ class Hub:
     def withdraw(self, job: Job, lane: Lane | None) -> bool:
         """Take a job back that no thread has claimed. True: it never runs, nobody answers it."""
         try:
-            job.claim.pop()
-        except IndexError:
+            del job.claim
+        except AttributeError:
             return False
         job.cancelled = True
         job.task = None
@@ -263,7 +263,7 @@ class Hub:
                 self._answer(job, Stopped(job.label) if job.cancelled else copy.copy(reason))
         for job in worker.mailbox:
             if job.claim:
-                job.claim.clear()
+                del job.claim
                 self._answer(job, copy.copy(reason))
         worker.mailbox.clear()
         if worker in lane.workers:
@@ -311,8 +311,8 @@ class Hub:
         self.hear()  # what has ended by now is told as it was
         self.refuse_waiting()
         for job in list(self.outstanding):
-            with suppress(IndexError):
-                job.claim.pop()  # nor shall it run: it lies in a mailbox
+            with suppress(AttributeError):
+                del job.claim  # nor shall it run: it lies in a mailbox
             self._answer(job, refusals.if_in_doubt(job) or self.refusal())
         self.live.stop()
 

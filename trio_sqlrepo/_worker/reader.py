@@ -72,8 +72,8 @@ class Reader(Worker):
                 self._end_view()
             return False
         try:
-            job.claim.pop()
-        except IndexError:
+            del job.claim
+        except AttributeError:
             return True  # cancelled, or timed out
         job.worker = self
         self.tally.claimed += 1

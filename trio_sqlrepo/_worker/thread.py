@@ -223,8 +223,8 @@ class Worker:
     def _claim(self, job: Job) -> bool:
         """Take it from the loop, which could have cancelled it. Exactly one wins."""
         try:
-            job.claim.pop()
-        except IndexError:
+            del job.claim
+        except AttributeError:
             return False
         job.worker = self
         return True
@@ -232,8 +232,8 @@ class Worker:
     def _take(self, job: Job) -> bool:
         """Claim a job that stood in the inbox."""
         try:
-            job.claim.pop()
-        except IndexError:
+            del job.claim
+        except AttributeError:
             return False
         job.worker = self
         self.tally.claimed += 1

@@ -14,7 +14,7 @@ nothing to end, and is forgotten when the next statement starts.
 
 The race with the claim, told in steps:
 
-  1. T pops the claim.                      From here L can't cancel the job outright.
+  1. T deletes the claim.                   From here L can't cancel the job outright.
   2. L sets job.cancelled.                  `cancel` finds job.worker still None: no interrupt.
   3. T sets job.worker, then `current` in `begin`, and reads job.cancelled: it sees step 2 and does
      not start.
