@@ -119,6 +119,9 @@ def test_a_declaration_that_raises_at_its_import_is_told_as_it_is(app: App) -> N
         ("chat:wat", "'chat:wat' leads nowhere"),
         ("chat:SCRIPT", "'chat:SCRIPT' is an object of type str; migrations are a directory"),
         ("chat:NONE", "'chat:NONE' is an object of type NoneType; migrations are"),
+        ("chat:Messages", "'chat:Messages' is the class Messages: migrations must be a directory"),
+        ("chat:give", "'chat:give' is give: migrations must be a directory"),
+        ("chat:LIST", "'chat:LIST' is an object of type list: migrations[0] must be a Migration"),
     ],
 )
 def test_migrations_that_are_none_are_refused(app: App, migrations: str, sentence: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -70,6 +71,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     2, and one sentence, for what cannot be done; 1 for what is found to be broken.
     """
     command = typer.main.get_command(app)
+    _make_writable()
     try:
         with working_directory_importable():
             code = command.main(
@@ -84,13 +86,32 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return _say(str(error), 1)
     except typer.Abort:  # what older versions of typer make of Ctrl-C
         code = _INTERRUPTED
-    except BrokenPipeError:  # `| head`: nobody reads on
-        # What is still buffered would be written at exit, and fail there.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    except OSError as error:
+        return _tell_of(error)
     if code == _INTERRUPTED:
         return _say("interrupted.", _INTERRUPTED)
     return code or 0
+
+
+def _make_writable() -> None:
+    """See to it that printing does not fail by itself."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by the shell: `>&-`
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123  # stays
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # an arrow, in ASCII or a code page
+
+
+def _tell_of(error: OSError) -> int:
+    """Say what the system refused: a path that the command was given, or the output."""
+    if error.filename is not None:
+        return _say(f"{error.filename} cannot be used: {error.strerror}.", 2)
+    # What is still buffered would be written at exit, and fail there.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(error, BrokenPipeError):  # `| head`: nobody reads on
+        return 1
+    return _say(f"The output cannot be written: {error.strerror or error}.", 1)
 
 
 def _say(sentence: str, code: int) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from trio_sqlrepo import DeclarationError, Repository
+from trio_sqlrepo._data.migration import read_migrations
 from trio_sqlrepo.cli.refusal import Failed, Refused
 
 if TYPE_CHECKING:
@@ -28,7 +29,10 @@ _MIGRATIONS: Final = "MIGRATIONS"
 def working_directory_importable() -> Iterator[None]:
     """Put the working directory first on `sys.path`, for a `with` block."""
     before = list(sys.path)
-    sys.path.insert(0, os.getcwd())  # noqa: PTH109  # `sys.path` holds text
+    try:
+        sys.path.insert(0, os.getcwd())  # noqa: PTH109  # `sys.path` holds text
+    except FileNotFoundError:
+        raise Refused("The working directory is gone; change to another one.") from None
     try:
         yield
     finally:
@@ -119,8 +123,10 @@ def _checked(found: Any, target: str) -> MigrationSource:
             f"{target!r} is {_called(found)}; migrations are a directory (pathlib.Path), or a list"
             " of Migration or SQL scripts."
         )
-    migrations: MigrationSource = found
-    return migrations
+    try:
+        return read_migrations(found)
+    except TypeError as error:
+        raise Refused(f"{target!r} is {_called(found)}: {error}") from error
 
 
 def find_instance(option: str, target: str | None, kind: type) -> Any:
