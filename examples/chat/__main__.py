@@ -15,7 +15,7 @@ async def talk(chat: Chat, author: str) -> None:
 
 
 async def main() -> None:
-    async with open_chat("chat.db", RETENTION) as chat:
+    async with open_chat("talk.db", RETENTION) as chat:
         async with trio.open_nursery() as nursery:
             for author in ("ann", "bob", "cat"):
                 nursery.start_soon(talk, chat, author)

@@ -1,4 +1,4 @@
 """The chat behind a web server, with Quart-Trio (the extra `quart`).
 
-To serve it: `hypercorn -k trio "examples.web_chat.app:make_app('chat.db')"`.
+To serve it: `hypercorn -k trio "examples.web_chat.app:make_app('talk.db')"`.
 """

@@ -19,3 +19,10 @@ def test_example_runs(package: str, tmp_path: Path) -> None:
 
 def test_the_packages_are_found() -> None:
     assert {"quickstart", "chat", "flash_sale", "job_queue"} <= set(PACKAGES)
+
+
+def test_one_directory_is_enough_for_all(tmp_path: Path) -> None:
+    """None opens a file that another has made with another schema."""
+    for package in PACKAGES:
+        child = run_child("-m", f"examples.{package}", cwd=tmp_path)
+        assert (child.returncode, child.stderr) == (0, ""), package
