@@ -14,6 +14,7 @@ from trio_sqlrepo._base.driver import Role
 from trio_sqlrepo._data.migrate import MigrationState, look, rehearse
 from trio_sqlrepo._data.migration import Migration, read_migrations
 from trio_sqlrepo._sqlite import open_driver
+from trio_sqlrepo.cli.interrupt import ctrl_c_calls
 from trio_sqlrepo.cli.options import SqliteOption  # noqa: TC001  # typer reads the annotations
 from trio_sqlrepo.cli.refusal import Refused
 from trio_sqlrepo.cli.target import find, find_instance
@@ -82,7 +83,7 @@ def _rehearse(database: Path, sqlite: SQLiteConfig, known: Sequence[Migration]) 
     else:
         driver = open_driver(":memory:", sqlite, Role.SOLE)
         driver.enforce_foreign_keys(on=False)
-    with closing(driver):
+    with closing(driver), ctrl_c_calls(driver.abort):  # it holds the write lock, perhaps for long
         pending = rehearse(driver, known)
     for migration in pending:
         print(f"would apply {migration.label}")
