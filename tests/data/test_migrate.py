@@ -255,6 +255,17 @@ def test_many_broken_foreign_keys_are_counted(driver: Driver, count: int, last: 
     assert lines[-1] == f"  {last}"
 
 
+def test_a_foreign_key_to_no_key_undoes_the_script(driver: Driver) -> None:
+    """SQLite can't check it at all, rows or none."""
+    with pytest.raises(MigrationError) as caught:
+        migrate_with(driver, [A, "CREATE TABLE p (x); CREATE TABLE c (x REFERENCES p (x))"])
+    assert str(caught.value) == (
+        'Migration 0002 failed: Foreign key mismatch - "c" referencing "p". Nothing of it stays;'
+        " mend it and open the database again."
+    )
+    assert driver.execute(TABLES, ()) == [("a",)]
+
+
 # -- what is applied -------------------------------------------------------------------------
 
 

@@ -169,7 +169,9 @@ def _run(driver: Driver, migration: Migration) -> None:
         with _blaming(migration, function):
             driver.apply(function, ())
     # Off while it ran, so nothing has watched over them until now.
-    if violations := driver.foreign_key_violations():
+    with _blaming(migration):  # a key may refer to columns that are none
+        violations = driver.foreign_key_violations()
+    if violations:
         raise MigrationError(_broken_keys(migration, violations))
 
 

@@ -37,6 +37,7 @@ _OF_THE_SCHEMA = (
     "error in trigger ",
     "error in index ",
     "error in table ",
+    "foreign key mismatch - ",
     "no such table: ",
     "unable to use function ",
 )
