@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any, cast
@@ -188,6 +188,29 @@ def test_an_async_function_is_refused() -> None:
 
     with pytest.raises(TypeError, match="must be a plain function: it runs on the connection's"):
         Migration("x", run=cast("Any", run))
+
+
+async def waits() -> None: ...
+
+
+async def yields_and_waits() -> AsyncGenerator[None]:
+    yield
+
+
+@pytest.mark.parametrize(
+    ("run", "kind"),
+    [
+        (lambda _: (yield), "generator"),
+        (lambda _: waits(), "coroutine"),
+        (lambda _: yields_and_waits(), "async_generator"),
+    ],
+)
+def test_a_function_that_has_not_run_is_not_recorded(
+    driver: Driver, run: Callable[[object], object], kind: str
+) -> None:
+    said = failure(driver, [Migration("lazy", run=run)])
+    assert f"it gave a {kind} and has done nothing; write a plain function" in said
+    assert driver.execute("SELECT name FROM sqlite_schema", ()) == []
 
 
 # -- files of Python ---------------------------------------------------------------------------

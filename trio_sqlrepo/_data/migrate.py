@@ -9,6 +9,7 @@ its migrations begin. One that the application does not name is somebody else's,
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Coroutine, Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -187,7 +188,7 @@ class _Located:
 
     def __call__(self, connection: Connection) -> None:
         try:
-            self._function(connection)
+            _refuse_unrun(self._function(connection))
         except BaseException as error:
             self.place = self._found(error)
             raise
@@ -202,6 +203,18 @@ class _Located:
             if frame.f_code.co_filename == self._path
         ]
         return f"{self._path}, line {lines[-1]}: " if lines else ""
+
+
+def _refuse_unrun(result: object) -> None:
+    """See that a function has run: a call of one that yields or awaits only makes an object."""
+    if isinstance(result, (Generator, Coroutine, AsyncGenerator)):
+        kind = type(result).__name__
+        if not isinstance(result, AsyncGenerator):
+            result.close()
+        raise MigrationError(
+            f"it gave a {kind} and has done nothing; write a plain function, without `await` or"
+            " `yield`."
+        )
 
 
 @contextmanager
