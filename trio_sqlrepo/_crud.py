@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable  # the queries' annotations need it
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from trio_sqlrepo._base.errors import DeclarationError
 from trio_sqlrepo._query.declare import query_of
 from trio_sqlrepo._query.generated import Generated, Operation
 from trio_sqlrepo._query.markers import RowCount  # noqa: TC001  # as above
@@ -62,6 +63,11 @@ class CrudRepository(Repository, Generic[Row, Key, New]):
         super().__init_subclass__(**further)
         # A class that is made again from this one (attrs with slots) has them in its namespace.
         if table is not None:
+            if not isinstance(table, str):
+                raise DeclarationError(
+                    'table= takes the name of a table, as in table="message"; it was given an'
+                    f" object of type {type(table).__name__}."
+                )
             cls._table = table
         if key is not None:
             cls._key = checked_columns("key", key)

@@ -52,6 +52,18 @@ class MembersByEmail(CrudRepository[Member, str], table="MEMBER", key="email"):
     pass
 
 
+class Tag(NamedTuple):
+    message: int
+    name: str
+
+
+class Tags(CrudRepository[Tag, Tag], table="tag"):
+    pass
+
+
+TAG = "CREATE TABLE tag (message INTEGER, name TEXT, PRIMARY KEY (message, name)) STRICT"
+
+
 class Read(CrudRepository[R, int], Generic[R]):
     async def first(self) -> R | None:
         return await self.get(1)
@@ -135,6 +147,18 @@ async def test_a_key_is_checked() -> None:
         messages: Any = Messages(db)
         with pytest.raises(MappingError, match=r"Messages\.get: parameter `key` must be int"):
             await messages.get("1")
+
+
+async def test_a_table_that_is_all_key() -> None:
+    """Update has nothing to set; it tells whether the row is there."""
+    async with opened(Tags, more=TAG) as db:
+        tags = Tags(db)
+        tag = await tags.add(Tag(1, "old"))
+        assert await tags.upsert(tag) == await tags.get(tag) == tag
+        assert await tags.update(tag) == 1
+        assert await tags.update(Tag(2, "old")) == 0
+        assert await tags.all() == [tag]
+        assert await tags.delete(tag) == 1
 
 
 async def test_another_key_than_the_primary_one() -> None:
@@ -262,14 +286,17 @@ async def test_a_key_has_to_fit() -> None:
         "its key has the columns `room`, `user`, which `int` does not hold; declare a tuple of as"
         " many types, or a NamedTuple with these fields."
     )
-    assert any(
-        problem.startswith("table `log` has no PRIMARY KEY") for problem in await problems(NoKey)
+    assert (await problems(NoKey))[0] == (
+        "table `log` has no PRIMARY KEY to go by; say by which columns, as in"
+        ' `class …(CrudRepository[…], table="log", key="…")`.'
     )
 
 
 def test_class_arguments_are_checked() -> None:
     with pytest.raises(DeclarationError, match="key= takes a column or a tuple of columns"):
         type("Bad", (CrudRepository,), {}, table="x", key=1)
+    with pytest.raises(DeclarationError, match="table= takes the name of a table"):
+        type("Bad", (CrudRepository,), {}, table=1)
     with pytest.raises(TypeError):
         type("Bad", (CrudRepository,), {}, tabel="x")
 

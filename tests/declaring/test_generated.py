@@ -438,6 +438,35 @@ async def test_what_does_not_fit_is_told() -> None:
     assert "annotated with `Gone`, which is not defined" in found[-1]
 
 
+async def test_a_generated_column_is_no_parameter_of_what_writes() -> None:
+    class Generates(Repository):
+        @query.insert("message")
+        async def inserts(self, room: str, size: int) -> None: ...
+
+        @query.upsert("message")
+        async def upserts(self, id: int, room: str, size: int) -> None: ...
+
+        @query.update("message")
+        async def updates(self, id: int, size: int) -> None: ...
+
+    said = (
+        "parameter `size` is a generated column of table `message`, which SQLite itself fills;"
+        " leave it out."
+    )
+    assert (await problems(Generates)).count(said) == 3
+
+    class Finds(Repository):
+        @query.find("message")
+        async def finds(self, size: int) -> list[Message]: ...
+
+        @query.update("message", key="size")
+        async def updates(self, size: int, room: str) -> RowCount: ...
+
+    async with opened(Finds) as db:
+        assert await Finds(db).finds(1) == []
+        assert await Finds(db).updates(1, "attic") == 0
+
+
 async def test_problems_name_class_method_and_place() -> None:
     with pytest.raises(DeclarationError) as caught:
         async with opened(Wrong):

@@ -162,6 +162,9 @@ class Signature:
         if len(self.key) == 1:
             self._supply(self.key[0], _Supplied(name, f"parameter `{name}`", hint, name))
             return
+        if not self.key:
+            self._add_no_key("key")
+            return
         elements = get_args(unwrap(hint)[0])
         if get_origin(unwrap(hint)[0]) is not tuple or len(elements) != len(self.key):
             listed = ", ".join(f"`{column}`" for column in self.key)
@@ -194,6 +197,11 @@ class Signature:
                 f"column `{column}` is supplied twice, by {other.label} and by {label}; leave one"
                 " out"
             )
+        elif self._would_write(column) and supplied.attribute is None:
+            self.problems.append(
+                f"{label} is a generated column of table `{self.table.name}`, which SQLite itself"
+                " fills; leave it out"
+            )
         else:
             self.supplied[column] = supplied
             sets = self.generated.operation is Operation.UPDATE and column not in self.key
@@ -202,6 +210,14 @@ class Signature:
                     f"{label} may be UNSET, which means something only for what @query.update sets;"
                     " declare another class, or take Unset out of its type"
                 )
+
+    def _would_write(self, column: str) -> bool:
+        """Whether it is a generated column that the statement was to write."""
+        operation = self.generated.operation
+        writes = operation in _MAKES_ROWS or (
+            operation is Operation.UPDATE and column not in self.key
+        )
+        return writes and self._columns[column].generated
 
     # -- parts of the SQL ------------------------------------------------------------------------
 
@@ -227,10 +243,7 @@ class Signature:
     def key_of(self, what: str) -> tuple[str, ...]:
         """The key's columns, all of them supplied. `what` says it in the decorator's words."""
         if not self.key:
-            self.problems.append(
-                f"table `{self.table.name}` has no PRIMARY KEY to go by; say by which columns, as"
-                f' in {self.generated.decorator}("{self.table.name}", {what}="…")'
-            )
+            self._add_no_key(what)
         for column in self.key:
             if column in self._columns and column not in self.supplied:
                 self.problems.append(
@@ -238,6 +251,16 @@ class Signature:
                     " one"
                 )
         return self.key
+
+    def _add_no_key(self, what: str) -> None:
+        name = self.table.name
+        if self.generated.of_class:
+            example = f'`class …(CrudRepository[…], table="{name}", key="…")`'
+        else:
+            example = f'{self.generated.decorator}("{name}", {what}="…")'
+        self.problems.append(
+            f"table `{name}` has no PRIMARY KEY to go by; say by which columns, as in {example}"
+        )
 
     def result(self) -> str:
         """What a row holds, as a list of columns; "" if there are no rows to give."""

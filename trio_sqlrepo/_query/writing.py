@@ -134,7 +134,10 @@ class _Update:
         }
         self._set = [column for column in stored if not may_be_unset[column]]
         self._unset = [column for column in stored if may_be_unset[column]]
-        if not stored and not signature.problems:
+        self._filler = ""  # what is set to itself where nothing is to change
+        if not stored and signature.generated.of_class and self._key:
+            self._filler = self._key[0]  # a table that is all key: the row is there, or it is not
+        elif not stored and not signature.problems:
             signature.problems.append(
                 f"it has nothing to set: besides its key no column of `{signature.table.name}` is"
                 " supplied by a parameter or a field; add one"
@@ -142,7 +145,6 @@ class _Update:
         # Names for what tells that a column is set, none of which supplies a column.
         names = {supplied.name for supplied in signature.supplied.values()}
         self._flags: dict[str, str] = {}  # by column
-        self._filler = ""  # what is set to itself where nothing is to change
         for column in self._unset:
             flag = f"set_{signature.supplied[column].name}"
             while flag in names:
