@@ -106,7 +106,7 @@ def _expect(name: str, value: object, kind: type) -> None:
         raise TypeError(message)
 
 
-@block
+@block("open_database")
 async def open_of_parts(  # noqa: PLR0917  # open_database's own, in its order
     parts: Parts,
     path: str | os.PathLike[str],

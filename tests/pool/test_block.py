@@ -1,14 +1,17 @@
-"""A Ctrl-C at the edge of a block."""
+"""A Ctrl-C at the edge of a block, and blocks that are used as something else."""
 
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
 from collections.abc import AsyncGenerator, Iterator
+from typing import Any
 
 import pytest
 import trio
 
+from trio_sqlrepo._base.errors import SessionError
 from trio_sqlrepo._pool.block import block
 
 
@@ -36,7 +39,7 @@ def test_a_ctrl_c_at_the_edge_leaves_nothing_open(
 
     monkeypatch.setattr(kind, edge, interrupted)
 
-    @block
+    @block("opened")
     async def opened() -> AsyncGenerator[str]:
         log.append("begun")
         try:
@@ -55,3 +58,33 @@ def test_a_ctrl_c_at_the_edge_leaves_nothing_open(
     with pytest.raises(KeyboardInterrupt):
         trio.run(main)
     assert log == ["begun", "ended", "over"]
+
+
+@block("db.open")
+async def opened() -> AsyncGenerator[str]:
+    yield "it"
+
+
+async def test_a_block_is_entered_once() -> None:
+    once = opened()
+    assert repr(once) == "<block of db.open, not entered>"
+    async with once as what:
+        assert what == "it"
+        assert repr(once) == "<block of db.open, entered>"
+    with pytest.raises(SessionError) as caught:
+        async with once:
+            raise AssertionError("never reached")
+    assert str(caught.value) == (
+        "This block of db.open(...) was entered before; each call gives one block. Call db.open"
+        " again."
+    )
+
+
+async def test_a_block_that_is_not_entered_says_how() -> None:
+    message = "db.open gives a block, which must be entered; it was {}. Write `async with db.open("
+    not_a_block: Any = opened()
+    with pytest.raises(TypeError, match=re.escape(message.format("iterated"))):
+        async for _ in not_a_block:
+            raise AssertionError("never reached")
+    with pytest.raises(TypeError, match=re.escape(message.format("awaited"))):
+        await not_a_block

@@ -104,7 +104,7 @@ class ChangeFeed(_Iteration):
         return await self._subscription.take()  # type: ignore[no-any-return]  # a feed gives these
 
 
-@block
+@block("db.live")
 async def live_block(pool: Pool, call: Asked) -> AsyncGenerator[Live[Any]]:
     """Watch a call for a block."""
     await _enter(pool)
@@ -115,7 +115,7 @@ async def live_block(pool: Pool, call: Asked) -> AsyncGenerator[Live[Any]]:
         pool.live.forget(watcher)
 
 
-@block
+@block("db.changes")
 async def changes_block(pool: Pool) -> AsyncGenerator[ChangeFeed]:
     """Feed a block with what is committed."""
     await _enter(pool)

@@ -103,7 +103,7 @@ class Transaction(LentSession):
         """
         return self._savepoint()
 
-    @block
+    @block("tx.savepoint")
     async def _savepoint(self) -> AsyncGenerator[None]:
         depth: int = await self._control("savepoint", _open_savepoint)
         try:
@@ -170,7 +170,7 @@ class Snapshot(LentSession):
         return await LentSession._run_body(self, declaration, repository, args, kwargs)
 
 
-@block
+@block("db.transaction")
 async def transaction_block(pool: Pool, contract: Contract) -> AsyncGenerator[Transaction]:
     """Hold the writer for a block: COMMIT at its end, ROLLBACK if it raises."""
     lease = await Lease.acquire(pool, "Transaction", writes=True)
@@ -183,7 +183,7 @@ async def transaction_block(pool: Pool, contract: Contract) -> AsyncGenerator[Tr
         await lease.release(_commit)
 
 
-@block
+@block("db.snapshot")
 async def snapshot_block(pool: Pool, contract: Contract) -> AsyncGenerator[Snapshot]:
     """Hold one reader for a block."""
     lease = await Lease.acquire(pool, "Snapshot", writes=False)
