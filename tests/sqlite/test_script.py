@@ -76,8 +76,17 @@ def test_an_empty_script_does_nothing(writer: SqliteDriver, script: str) -> None
         ("SELECT 1;\nSELECT :a", "Statement 2, line 2: a script can't have parameters"),
         ("SELECT 1;\nSELECT '\ud800'", "The script contains a null character or a lone"),
         ("SELECT 1 \0", "The script contains a null character or a lone"),
-        ("SELECT 1;\nBEGIN", "Statement 2, line 2: BEGIN is not allowed here"),
-        ("SELECT 1;\nCOMMIT; SELECT 2", "Statement 2, line 2: COMMIT is not allowed here"),
+        (
+            "SELECT 1;\nBEGIN",
+            (
+                "Statement 2, line 2: BEGIN is not allowed here: a migration is one transaction,"
+                " which begins and ends by itself. Remove it."
+            ),
+        ),
+        (
+            "SELECT 1;\nCOMMIT; SELECT 2",
+            "Statement 2, line 2: COMMIT is not allowed here: a migration is one transaction",
+        ),
         ("SAVEPOINT a", "Statement 1, line 1: SAVEPOINT is not allowed here"),
         ("ATTACH ':memory:' AS x", "Statement 1, line 1: ATTACH is not allowed"),
         ("PRAGMA foreign_keys = OFF", "Statement 1, line 1: PRAGMA foreign_keys has no effect"),

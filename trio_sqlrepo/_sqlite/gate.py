@@ -166,6 +166,11 @@ class Gate:
         """Say why a user's statement may not do this, None if it may."""
         self.denied_write = False
         rule = _RULES.get(action)
+        if self.mode is Mode.SCRIPT and rule is _transaction:
+            return (
+                f"{first} is not allowed here: a migration is one transaction, which begins and"
+                " ends by itself. Remove it."
+            )
         if rule is not None and (objection := rule(first, second or "")) is not None:
             return objection
         if action == apsw.SQLITE_PRAGMA:
