@@ -66,7 +66,8 @@ class Live(_Iteration, Generic[T_co]):
     """The values of a call, from `Database.live`: the present one, then each that differs.
 
     An async iterator for one task at a time. Whoever is slow gets the latest value and not those
-    between; never the same one twice in a row. It never ends by itself, but with its block.
+    between; never two in a row that were made of the same rows (what a body makes of other rows may
+    be equal all the same). It never ends by itself, but with its block.
     """
 
     __slots__ = ()
