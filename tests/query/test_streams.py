@@ -236,6 +236,8 @@ async def test_it_is_not_iterated_without_its_block() -> None:
         r" {}\. Write `async with export\(\.\.\.\) as rows:` and in it `async for row in rows:`\.$"
     )
     with pytest.raises(TypeError, match=sentence.format("iterated")):
+        await anext(stream)
+    with pytest.raises(TypeError, match=sentence.format("iterated")):
         async for _ in stream:
             pass
     with pytest.raises(TypeError, match=sentence.format("awaited")):

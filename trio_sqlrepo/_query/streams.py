@@ -129,6 +129,9 @@ class RowStream(Generic[T_co]):
         def __aiter__(self) -> NoReturn:
             raise self._not_entered("iterated")
 
+        def __anext__(self) -> NoReturn:
+            raise self._not_entered("iterated")
+
         def __await__(self) -> NoReturn:
             raise self._not_entered("awaited")
 
