@@ -136,6 +136,9 @@ class MigrationSet:
 
 
 MigrationElement: TypeAlias = Migration | str | MigrationSet | os.PathLike[str] | Traversable
+# What a module that has repositories calls its `MigrationSource`, for tools that are given neither.
+CONVENTIONAL_NAME: Final = "MIGRATIONS"
+
 MigrationSource: TypeAlias = (
     os.PathLike[str] | Traversable | MigrationSet | Sequence[MigrationElement] | None
 )

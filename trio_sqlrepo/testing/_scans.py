@@ -9,9 +9,11 @@ from trio_sqlrepo import SQLiteConfig
 from trio_sqlrepo._query.declare import declared
 from trio_sqlrepo._review import Concern, open_schema, review
 from trio_sqlrepo._sqlite.expert import expert_on
+from trio_sqlrepo.testing._schema import schema_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from types import EllipsisType
 
     import cattrs
 
@@ -26,7 +28,7 @@ _SQLITE: Final = SQLiteConfig()
 
 def assert_no_full_scans(
     *repositories: type[Repository],
-    migrations: MigrationSource,
+    migrations: MigrationSource | EllipsisType = ...,
     allow: Iterable[str | Callable[..., Any]] = (),
     sqlite: SQLiteConfig = _SQLITE,
     converter: cattrs.Converter | None = None,
@@ -40,7 +42,8 @@ def assert_no_full_scans(
 
     Args:
         repositories: the classes whose queries are looked at.
-        migrations: the schema, as for `open_database`.
+        migrations: the schema, as for `open_database`; without it, what the classes' module (or a
+            package around it) calls `MIGRATIONS`.
         allow: queries that may: the methods (`Messages.all`), or their names (`"Messages.all"`).
         sqlite: as for `open_database`.
         converter: as for `open_database`.
@@ -48,12 +51,19 @@ def assert_no_full_scans(
     Raises:
         AssertionError: some do. It lists each with its SQL, its plan, and the index that SQLite's
             own expert advises.
-        ValueError: `allow` names no query of these classes.
+        TypeError: no migrations were given, and the classes' modules have none or not the same.
+        ValueError: no class was given, or `allow` names no query of these.
         MigrationError: a script failed.
         DeclarationError: declared queries do not fit; all of them are listed.
     """
     __tracebackhide__ = True
-    with open_schema(migrations=migrations, sqlite=sqlite) as driver:
+    if not repositories:
+        message = (
+            "assert_no_full_scans() was given no repository, so it would pass; name the classes."
+        )
+        raise ValueError(message)
+    schema = schema_of("assert_no_full_scans()", repositories, migrations)
+    with open_schema(migrations=schema, sqlite=sqlite) as driver:
         queries = review(driver, repositories, converter).queries
         allowed = [query for one in allow for query in _allowed(one, queries)]
         scanning = [
