@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, final
 
 import attrs
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from trio_sqlrepo._data.contract import Checked
     from trio_sqlrepo._data.session import Session
     from trio_sqlrepo._query.declare import Declaration
+
+Route: TypeAlias = Literal["reader", "writer"]
 
 
 @final
@@ -46,7 +48,7 @@ class DeclaredStatement:
     Attributes:
         name: as errors and `stats()` name it: "Messages.recent[order='newest']".
         sql: of this statement, without braces.
-        writes: its route, SQLite's own word. True: the writer; False: a reader.
+        writes: SQLite's own word for its route. True: the writer; False: a reader.
         parameters: of the SQL, without the colon.
         columns: of its rows.
         reads: tables; those of triggers and foreign-key actions included.
@@ -60,6 +62,16 @@ class DeclaredStatement:
     columns: tuple[DeclaredColumn, ...]
     reads: frozenset[str]
     changes: frozenset[str]
+
+    @property
+    def route(self) -> Route:
+        """Whose connection runs it."""
+        return "writer" if self.writes else "reader"
+
+    @property
+    def tables(self) -> frozenset[str]:
+        """Those that it reads and those that it changes."""
+        return self.reads | self.changes
 
 
 @final
@@ -86,6 +98,21 @@ class DeclaredQuery:
     file: str
     line: int
     statements: tuple[DeclaredStatement, ...]
+
+    @property
+    def route(self) -> Route | None:
+        """Whose connection runs its statements; None without a session."""
+        return self.statements[0].route if self.statements else None
+
+    @property
+    def tables(self) -> frozenset[str]:
+        """Those that any of its statements reads or changes; none without a session."""
+        return frozenset().union(*(statement.tables for statement in self.statements))
+
+    @property
+    def columns(self) -> tuple[DeclaredColumn, ...]:
+        """Of the rows, as its first statement gives them; none without a session."""
+        return self.statements[0].columns if self.statements else ()
 
 
 def declared(

@@ -56,6 +56,7 @@ def test_a_class_tells_what_is_written() -> None:
     assert loud.result == "list[tuple[int, str]]"
     assert loud.file == __file__
     assert loud.statements == ()
+    assert (loud.route, loud.tables, loud.columns) == (None, frozenset(), ())
     assert (found["remove"].sql, found["remove"].doc) == ("", None)
     assert found["remove"].line < found["add"].line
 
@@ -84,6 +85,11 @@ async def test_an_opened_one_tells_what_sqlite_says() -> None:
         assert remove.writes
         assert remove.reads == {"message"}
         assert remove.changes == {"message", "log"}
+        assert remove.tables == {"message", "log"}
+        assert (first.route, remove.route) == ("reader", "writer")
+        assert (found["loud"].route, found["remove"].route) == ("reader", "writer")
+        assert (found["loud"].tables, found["remove"].tables) == (first.tables, remove.tables)
+        assert (found["loud"].columns, found["remove"].columns) == (first.columns, ())
         results = {name: each.result for name, each in found.items()}
         assert results == {
             "loud": "list[tuple[int, str]]", "remove": "RowCount", "add": "None",
