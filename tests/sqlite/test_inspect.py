@@ -170,8 +170,14 @@ def test_functions_are_named_in_lower_case(driver: SqliteDriver) -> None:
         ("BEGIN", "BEGIN is not allowed here: transactions are opened"),
         ("COMMIT", "COMMIT is not allowed here: transactions are opened"),
         ("ROLLBACK", "ROLLBACK is not allowed here: transactions are opened"),
-        ("SAVEPOINT a", "SAVEPOINT is not allowed here: savepoints are opened"),
-        ("RELEASE a", "RELEASE is not allowed here: savepoints are opened"),
+        (
+            "SAVEPOINT a",
+            "SAVEPOINT is not allowed here (nor apsw's `with connection:`",
+        ),
+        (
+            "RELEASE a",
+            "RELEASE is not allowed here (nor apsw's `with connection:`",
+        ),
         ("ATTACH 'x' AS y", "ATTACH is not allowed"),
         ("DETACH main", "DETACH is not allowed"),
         ("PRAGMA foreign_keys = OFF", "PRAGMA foreign_keys is not allowed here: settings"),

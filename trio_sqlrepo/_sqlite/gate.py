@@ -71,8 +71,9 @@ def _savepoint(verb: str, name: str) -> str | None:
         return None
     verb = "SAVEPOINT" if verb == "BEGIN" else verb
     return (
-        f"{verb} is not allowed here: savepoints are opened and ended by the pool; use"
-        " tx.savepoint()."
+        f"{verb} is not allowed here (nor apsw's `with connection:`, which is one): savepoints are"
+        " opened and ended by the pool. Leave it out; inside `async with db.transaction() as tx:`"
+        " there is tx.savepoint()."
     )
 
 
