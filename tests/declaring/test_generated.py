@@ -391,8 +391,7 @@ async def test_what_does_not_fit_is_told() -> None:
         "it finds rows, and declares none as its result; declare them.",
         (
             "which columns `int` holds can't be told; declare a class with fields of their"
-            " names, or"
-            " write the SQL with @query."
+            " names, or write the SQL with @query."
         ),
         "`Nothing` has no field for any column of `message`.",
         (
@@ -431,8 +430,7 @@ async def test_what_does_not_fit_is_told() -> None:
         "parameter `x`: UNSET has no column form; only @query.update knows fields left UNSET.",
         (
             "which columns `int` holds can't be told; declare a class with fields of their"
-            " names, or"
-            " write the SQL with @query."
+            " names, `RowCount` for how many rows there were, or write the SQL with @query."
         ),
     ]
     assert "annotated with `Gone`, which is not defined" in found[-1]
@@ -465,6 +463,18 @@ async def test_a_generated_column_is_no_parameter_of_what_writes() -> None:
     async with opened(Finds) as db:
         assert await Finds(db).finds(1) == []
         assert await Finds(db).updates(1, "attic") == 0
+
+
+async def test_what_an_update_gives_is_looked_at_before_its_sql_is_written() -> None:
+    class Updates(Repository):
+        @query.update("message", key="id")
+        async def number(self, id: int, room: str) -> int: ...
+
+    (said,) = await problems(Updates)
+    assert said == (
+        "which columns `int` holds can't be told; declare a class with fields of their names,"
+        " `RowCount` for how many rows there were, or write the SQL with @query."
+    )
 
 
 async def test_problems_name_class_method_and_place() -> None:

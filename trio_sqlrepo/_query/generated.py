@@ -287,9 +287,11 @@ class Signature:
         elif len(self.table.primary_key) == 1 and self.generated.operation in _MAKES_ROWS:
             columns = list(self.table.primary_key)  # a value: the new row's key
         else:
+            finds = self.generated.operation is Operation.FIND
+            count = "" if finds else "`RowCount` for how many rows there were, "
             self.problems.append(
                 f"which columns `{title(row)}` holds can't be told; declare a class with fields of"
-                " their names, or write the SQL with @query"
+                f" their names, {count}or write the SQL with @query"
             )
             return ""
         return ", ".join(map(quoted, columns))

@@ -128,6 +128,8 @@ class _Update:
         self._inspect = inspect
         self._table = quoted(signature.table.name)
         self._key = signature.key_of("key")
+        # Now, as they may find what is wrong; the rest is written when all is well.
+        self._end = f"{signature.where(self._key)}{signature.returning()}"
         stored = [column for column in signature.stored() if column not in self._key]
         may_be_unset = {
             column: without_unset(signature.supplied[column].hint)[1] for column in stored
@@ -204,6 +206,4 @@ class _Update:
             sets.append(f"{quoted(column)} = {value}")
         if not sets:
             sets = [f"{quoted(self._filler)} = {quoted(self._filler)}"]
-        where = signature.where(self._key)
-        assigned = ", ".join(sets)
-        return f"UPDATE {self._table} SET {assigned}{where}{signature.returning()}"  # noqa: S608  # as above
+        return f"UPDATE {self._table} SET {', '.join(sets)}{self._end}"  # noqa: S608  # as above
