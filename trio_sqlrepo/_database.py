@@ -210,10 +210,11 @@ class Database(LoopSession):
             DatabaseError: what reading the database met, or why it is out of service.
         """
         target = _checked_target(path)
-        if inspect.iscoroutinefunction(progress):
-            raise TypeError(
-                "Database.backup(progress=...) takes a plain function, not an async one."
+        if inspect.iscoroutinefunction(progress) or not (progress is None or callable(progress)):
+            kind = (
+                "async one" if callable(progress) else f"object of type {type(progress).__name__}"
             )
+            raise TypeError(f"Database.backup(progress=...) takes a plain function, not an {kind}.")
         await trio.lowlevel.checkpoint()
         backups = self._pool.backups
         assert backups is not None

@@ -97,6 +97,8 @@ async def test_what_is_no_path_or_function_is_refused(db_path: Path, copy: Path)
                 await db.backup(path)  # type: ignore[arg-type]
         with pytest.raises(TypeError, match="takes a plain function, not an async one"):
             await db.backup(copy, progress=progress)
+        with pytest.raises(TypeError, match="a plain function, not an object of type int"):
+            await db.backup(copy, progress=5)  # type: ignore[arg-type]
     assert_nothing(copy)
 
 
