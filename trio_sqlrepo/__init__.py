@@ -1,7 +1,7 @@
 # The house, from the top floor down. One frozen job goes down, one outcome comes up, nothing calls
 # upward; each floor imports only from floors below it (import-linter keeps it so).
 #
-#   cli/            7  trio-sqlrepo check, explain, stats, demo
+#   cli/            7  trio-sqlrepo check, explain, stats, migrate, backup, demo
 #   testing/        7  the test kit that applications import
 #   _opening.py     6  open_database: the nursery that owns everything
 #   _database.py    6  Database
