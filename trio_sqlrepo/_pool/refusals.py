@@ -90,7 +90,7 @@ def unknown(job: Job) -> OutcomeUnknown:
     """A thread did not come back from a COMMIT."""
     return OutcomeUnknown(
         f"The connection was given up during the COMMIT of {job.label}: the write may or may not"
-        " be on disk. Read before writing it again."
+        " be on disk, or come to light yet. Write it again only by a unique key."
     )
 
 

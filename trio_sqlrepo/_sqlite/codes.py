@@ -190,8 +190,8 @@ def sentence(subject: str, text: str) -> str:
 def outcome_unknown(report: Report) -> DatabaseError:
     """Make the error of a COMMIT that may or may not be on disk."""
     text = (
-        f"The COMMIT itself failed ({report.name}): the write may or may not be on disk. Read"
-        " before writing it again."
+        f"The COMMIT itself failed ({report.name}): the write may or may not be on disk, or come to"
+        " light yet. Write it again only by a unique key."
     )
     meaning, _ = _MEANING.get(report.primary, (SqlError, ""))
     return report.error(OutcomeUnknown, text, is_damaged=meaning is DatabaseCorrupt)
