@@ -264,6 +264,7 @@ def test_an_applied_file_is_never_executed_again(driver: Driver, directory: Path
         ("x = 1\ndef run(connection):\n    raise OSError", "0003_bad.py, line 3: OSError raised."),
         ("x = 1\n\nimport gone_module", "0003_bad.py, line 3: ModuleNotFoundError raised."),
         ("x = 1\ndef", "0003_bad.py, line 2: SyntaxError raised."),
+        ("import sys\nsys.exit(4)", "0003_bad.py, line 2: SystemExit raised."),
         ("x = 1", "0003_bad.py must define a plain function `def run(connection)`."),
         ("run = 1", "0003_bad.py must define a plain function `def run(connection)`."),
         (

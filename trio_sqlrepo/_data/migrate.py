@@ -223,7 +223,7 @@ def _blaming(migration: Migration, function: _Located | None = None) -> Iterator
         yield
     except _KEPT_AS_THEMSELVES:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # `sys.exit()`: it would end the process unexplained
         # Of an application's own function only the error's type is shown: its text may hold data.
         what = str(error) if isinstance(error, SqlRepoError) else f"{type(error).__name__} raised."
         place = function.place if function is not None else ""
