@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import trio
 
-from tests.support import CHILD_TIMEOUT, ROOT, read_in_child, run_child
+from tests.support import read_in_child, run_child
 from trio_sqlrepo.cli import main
-from trio_sqlrepo.cli.interrupt import ctrl_c_calls
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -190,70 +185,3 @@ def test_ctrl_c_is_no_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(trio, "run", interrupted)
     assert run("migrations") == (130, "", "trio-sqlrepo: interrupted.\n")
-
-
-ENDLESS = """
-    CREATE TABLE c AS
-    WITH RECURSIVE n (x) AS (SELECT started() UNION ALL SELECT x FROM n) SELECT count(*) FROM n
-"""
-# Told when the function has returned, from when on the main thread runs no Python any more.
-TELLING = """
-import sys, threading, time
-from trio_sqlrepo import SqlFunction, SQLiteConfig
-def frames():
-    frame = sys._current_frames()[threading.main_thread().ident]
-    while frame is not None:
-        yield frame.f_code
-        frame = frame.f_back
-def tell():
-    while started.__code__ in frames():
-        time.sleep(0.001)
-    print("started", flush=True)
-def started():
-    threading.Thread(target=tell, daemon=True).start()
-SQLITE = SQLiteConfig(functions={"started": SqlFunction(call=started)})
-"""
-
-
-@pytest.mark.parametrize("exists", [True, False])
-def test_ctrl_c_ends_a_dry_run_in_the_middle_of_a_statement(
-    run: Run, here: Path, exists: bool
-) -> None:
-    if exists:
-        run("migrations")
-    (here / "migrations" / "0003_c.sql").write_text(ENDLESS)
-    (here / "telling.py").write_text(TELLING)
-    command = "migrate app.db migrations --dry-run --sqlite telling:SQLITE"
-    with subprocess.Popen(
-        [sys.executable, "-m", "trio_sqlrepo", *command.split()],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=here,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    ) as child:
-        try:
-            assert child.stdout is not None
-            assert child.stdout.readline() == "started\n"
-            child.send_signal(signal.SIGINT)
-            out, err = child.communicate(timeout=CHILD_TIMEOUT)
-        finally:
-            child.kill()
-    assert (child.returncode, out, err) == (130, "", "trio-sqlrepo: interrupted.\n")
-    if exists:
-        tables = "SELECT count(*) FROM sqlite_schema WHERE name = 'c'"
-        assert read_in_child(here / "app.db", tables) == [(0,)]
-
-
-def test_another_signal_does_not_make_it_deaf() -> None:
-    called = threading.Event()
-    before = signal.signal(signal.SIGUSR1, lambda *_: None)
-    try:
-        with ctrl_c_calls(called.set):
-            signal.raise_signal(signal.SIGUSR1)
-            with pytest.raises(KeyboardInterrupt):
-                signal.raise_signal(signal.SIGINT)
-            assert called.wait(CHILD_TIMEOUT)
-    finally:
-        signal.signal(signal.SIGUSR1, before)
-    assert signal.set_wakeup_fd(-1) == -1  # as it was

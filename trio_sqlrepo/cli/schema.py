@@ -11,6 +11,7 @@ import cattrs
 
 from trio_sqlrepo import SQLiteConfig
 from trio_sqlrepo._review import open_schema
+from trio_sqlrepo.cli.interrupt import ctrl_c_calls
 from trio_sqlrepo.cli.refusal import Refused
 from trio_sqlrepo.cli.target import find_instance, find_migrations
 
@@ -40,7 +41,9 @@ class SchemaOptions:
         """Open the schema in memory, for a `with` block."""
         sqlite = find_instance("--sqlite", self.sqlite, SQLiteConfig) or SQLiteConfig()
         migrations = None if self.database else find_migrations(self.migrations, self.app)
-        with open_schema(file=self.database, migrations=migrations, sqlite=sqlite) as driver:
+        with open_schema(
+            file=self.database, migrations=migrations, sqlite=sqlite, watched=ctrl_c_calls
+        ) as driver:
             yield driver
 
     def find_converter(self) -> cattrs.BaseConverter | None:
