@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 import threading
+from typing import NoReturn
 
 import pytest
 
 from tests.cli.apps import App
 from tests.support import CHILD_TIMEOUT, ROOT, read_in_child, run_child
+from trio_sqlrepo import OpenError
 from trio_sqlrepo.cli.interrupt import ctrl_c_calls
 
 ENDLESS = """
@@ -70,6 +72,27 @@ def test_ctrl_c_ends_a_command_in_the_middle_of_a_statement(app: App, command: s
     tables = "SELECT name FROM sqlite_schema WHERE type = 'table'"
     assert read_in_child(app.folder / "app.db", tables) == [("other",)]
     assert not (app.folder / "new.db").exists()
+
+
+def test_ctrl_c_ends_stats_while_a_large_file_is_read(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # the main thread               another
+    # waits for                     reads the file, in SQLite
+    # hears Ctrl-C, and ends
+    #                               reads on
+    ended, readers = threading.Event(), []
+
+    def read(*_: object, **__: object) -> NoReturn:
+        readers.append(threading.current_thread())
+        signal.raise_signal(signal.SIGINT)
+        assert ended.wait(CHILD_TIMEOUT)
+        raise OpenError("Nobody hears this.")
+
+    monkeypatch.setattr("trio_sqlrepo.cli.stats.page_usage", read)
+    assert app.run("stats", "chat.py") == (130, "", "trio-sqlrepo: interrupted.\n")
+    ended.set()
+    assert readers != [threading.main_thread()]
 
 
 def test_another_signal_does_not_make_it_deaf() -> None:

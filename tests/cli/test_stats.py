@@ -13,6 +13,7 @@ from tests.cli.apps import App
 from tests.cli.test_check import make_file, squeezed
 from trio_sqlrepo.cli.stats import _share, _size
 
+FULL = Path("/dev/full")
 ROWS = """
     WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 500)
     INSERT INTO message (room, body, stars) SELECT 'lobby', hex(zeroblob(100)), n FROM n
@@ -90,8 +91,21 @@ def test_the_database_is_never_drawn_over(app: App, file: Path) -> None:
 
 
 def test_where_the_picture_cannot_be_written_is_a_sentence(app: App, file: Path) -> None:
-    told = app.failure("stats", "chat.db", "--svg", "wat/chat.svg")
-    assert told == "wat/chat.svg cannot be written: No such file or directory."
+    told = app.refusal("stats", "chat.db", "--svg", "wat/chat.svg")
+    assert told == "--svg wat/chat.svg: there is no directory wat; make it, or name another."
+    (app.folder / "lost.svg").symlink_to("wat/chat.svg")
+    told = app.refusal("stats", "chat.db", "--svg", "lost.svg")
+    assert told == (
+        "lost.svg cannot be written: No such file or directory; give --svg another file."
+    )
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="the system has no /dev/full")
+def test_that_the_disk_takes_no_picture_is_no_mistake_of_the_call(app: App, file: Path) -> None:
+    told = app.failure("stats", "chat.db", "--svg", str(FULL))
+    assert told == (
+        "/dev/full cannot be written: No space left on device; give --svg another file."
+    )
 
 
 def test_what_is_no_database_is_a_sentence(app: App) -> None:

@@ -2,10 +2,12 @@
 
 # No `from __future__ import annotations`: typer reads these at run time.
 import json
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import attrs
+import trio
 import typer
 from rich import box
 from rich.console import Console
@@ -41,12 +43,14 @@ def stats(
     """
     if svg is not None and svg.exists() and svg.samefile(file):
         raise Refused(f"--svg {svg} is the database itself; give another file.")
-    usage = page_usage(str(file), SQLiteConfig(), picture=svg is not None)
+    if svg is not None and not svg.parent.is_dir():
+        raise Refused(f"--svg {svg}: there is no directory {svg.parent}; make it, or name another.")
+    read = partial(page_usage, str(file), SQLiteConfig(), picture=svg is not None)
+    # On a thread, because a large file takes long and SQLite hears no Ctrl-C. It only reads, so
+    # the thread may be left behind.
+    usage = trio.run(partial(trio.to_thread.run_sync, read, abandon_on_cancel=True))
     if svg is not None and usage.svg is not None:
-        try:
-            svg.write_text(usage.svg, encoding="utf-8")
-        except OSError as error:
-            raise Failed(f"{svg} cannot be written: {error.strerror or error}.") from error
+        _write(svg, usage.svg)
     if as_json:
         print(json.dumps(_document(usage.pages), indent=2))
         return 0
@@ -54,6 +58,17 @@ def stats(
     if svg is not None:
         print(f"The picture is in {svg}; a browser shows it.")
     return 0
+
+
+def _write(svg: Path, picture: str) -> None:
+    try:
+        svg.write_text(picture, encoding="utf-8")
+    except OSError as error:
+        # It names the file where that cannot be opened, and none where the disk refuses.
+        kind = Failed if error.filename is None else Refused
+        raise kind(
+            f"{svg} cannot be written: {error.strerror or error}; give --svg another file."
+        ) from error
 
 
 def _print(console: Console, file: Path, pages: FilePages) -> None:
