@@ -60,8 +60,8 @@ def test_an_existing_file_is_replaced_only_on_demand(
 def test_what_cannot_be_copied_is_a_sentence(
     database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def refusal(source: Path, target: Path) -> tuple[int, str]:
-        code = main(["backup", str(source), str(target)])
+    def refusal(source: Path, target: Path, *options: str) -> tuple[int, str]:
+        code = main(["backup", str(source), str(target), *options])
         out, err = capsys.readouterr()
         assert out == ""
         assert err.startswith("trio-sqlrepo: ")
@@ -72,7 +72,11 @@ def test_what_cannot_be_copied_is_a_sentence(
     assert (code, "is no file; there is nothing to copy" in said) == (2, True)
     assert not (tmp_path / "missing.db").exists()
     code, said = refusal(database, tmp_path / "no" / "copy.db")
-    assert (code, "there is no directory" in said) == (1, True)
+    assert (code, "there is no directory" in said) == (2, True)
+    code, said = refusal(database, Path(":memory:"))
+    assert (code, "':memory:' is no file name." in said) == (2, True)
+    code, said = refusal(database, database, "--overwrite")
+    assert (code, "would be the database itself; give another name" in said) == (2, True)
     assert main(["backup", str(database), str(copy)]) == 0
     capsys.readouterr()
     # The copy is in no application's journal mode, and stays in it.
@@ -80,6 +84,23 @@ def test_what_cannot_be_copied_is_a_sentence(
     assert (code, "is in journal mode delete" in said) == (2, True)
     assert not (tmp_path / "again.db").exists()
     assert copy.read_bytes()[18:20] == b"\1\1"
+
+
+def test_a_copy_that_is_not_sound_is_found_to_be_broken(
+    database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make = """if True:
+        import apsw, sys
+        connection = apsw.Connection(sys.argv[1])
+        connection.execute("INSERT INTO t VALUES (1); CREATE INDEX i ON t (x)")
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("DELETE FROM sqlite_schema WHERE name = 'i'")  # its page is nobody's
+    """
+    assert run_child("-c", make, database).returncode == 0
+    copy = tmp_path / "copy.db"
+    assert main(["backup", str(database), str(copy)]) == 1
+    assert f"The backup {copy} is damaged;" in capsys.readouterr().err
+    assert not copy.exists()
 
 
 def test_ctrl_c_is_no_traceback(

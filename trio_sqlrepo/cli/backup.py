@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from trio_sqlrepo import BackupProgress, PoolConfig, SQLiteConfig, open_database
+from trio_sqlrepo import BackupError, BackupProgress, PoolConfig, SQLiteConfig, open_database
 from trio_sqlrepo._base.driver import Role
 from trio_sqlrepo._sqlite import open_driver
 from trio_sqlrepo.cli.options import SqliteOption  # noqa: TC001  # typer reads the annotations
@@ -62,19 +62,24 @@ async def _back_up(
     overwrite: bool,  # noqa: FBT001  # trio.run passes arguments by position
     sqlite: SQLiteConfig,
 ) -> int:
-    latest = BackupProgress(stage="copying", pages_done=0, pages_total=0)
+    pages = 0  # until it was told of the first
 
     with _bar() as show:
 
         def heard(progress: BackupProgress) -> None:
-            nonlocal latest
-            latest = progress
+            nonlocal pages
+            pages = progress.pages_total
             show(progress)
 
         pool = PoolConfig(max_readers=0)
         async with open_database(database, pool=pool, sqlite=sqlite) as db:
-            await db.backup(target, progress=heard, overwrite=overwrite)
-    return latest.pages_total
+            try:
+                await db.backup(target, progress=heard, overwrite=overwrite)
+            except BackupError as error:
+                if pages:
+                    raise
+                raise Refused(str(error)) from error  # it could not even be begun there
+    return pages
 
 
 @contextmanager
