@@ -5,11 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import apsw
 import pytest
 import trio
 
 from tests.support import read_in_child, run_child
+from trio_sqlrepo import MigrationError
 from trio_sqlrepo.cli import main
 
 Run = Callable[..., tuple[int, str, str]]
@@ -26,6 +29,8 @@ class Holder:
     few = ["CREATE TABLE few (x)"]
 WRONG = 5
 TEXT = "migrations"
+NOTHING = None
+EMPTY = []
 """
 
 
@@ -35,6 +40,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "migrations").mkdir()
     (tmp_path / "migrations" / "0001_a.sql").write_text("CREATE TABLE a (x)")
     (tmp_path / "migrations" / "0002_b.sql").write_text("CREATE TABLE b (x)")
+    (tmp_path / "empty").mkdir()
     (tmp_path / "schema_of_a_test.py").write_text(MODULE)
     (tmp_path / "broken_of_a_test.py").write_text("raise LookupError('here')")
     monkeypatch.chdir(tmp_path)
@@ -92,6 +98,25 @@ def test_a_file_is_looked_at_in_its_own_journal_mode(run: Run, here: Path, optio
     before = (here / "app.db").read_bytes()
     assert run("migrations", option)[0] == 0
     assert (here / "app.db").read_bytes() == before
+
+
+def test_the_status_needs_no_permission_to_write(
+    run: Run, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who runs as root may always write: so what it opens is looked at."""
+    run("migrations")
+    opened: list[int] = []
+
+    class Connection(apsw.Connection):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            opened.append(self.open_flags)
+
+    before = sorted(here.iterdir())
+    monkeypatch.setattr(apsw, "Connection", Connection)
+    assert run("migrations", "--status")[1].endswith("2 applied, 0 pending.\n")
+    assert [flags & apsw.SQLITE_OPEN_READWRITE for flags in opened] == [0]
+    assert sorted(here.iterdir()) == before
 
 
 @pytest.mark.parametrize("exists", [True, False])
@@ -152,6 +177,9 @@ def test_a_config_brings_functions_along(run: Run, here: Path) -> None:
         (["schema_of_a_test:NONE"], 2, "'schema_of_a_test:NONE' leads nowhere"),
         (["schema_of_a_test:Holder.no"], 2, "'schema_of_a_test:Holder.no' leads nowhere"),
         (["schema_of_a_test:WRONG"], 2, "migrations must be a directory"),
+        (["schema_of_a_test:NOTHING"], 2, "'schema_of_a_test:NOTHING' names no migrations, it is"),
+        (["schema_of_a_test:EMPTY"], 2, "names no migrations, it is None or empty; correct the"),
+        (["empty"], 2, "The directory empty holds no NNNN_name.sql or NNNN_name.py file; give"),
         (["schema_of_a_test:TEXT"], 2, "migrations='migrations' is a bare str"),
         (["migrations", "--sqlite", "schema_of_a_test:ALL"], 2, "not a SQLiteConfig"),
     ],
@@ -163,6 +191,56 @@ def test_what_cannot_be_done_is_a_sentence(
     assert (ended, out) == (code, "")
     assert err.startswith("trio-sqlrepo: ")
     assert sentence in err
+    assert not Path("app.db").exists()
+
+
+@pytest.mark.parametrize("option", [[], ["--status"], ["--dry-run"]])
+@pytest.mark.parametrize(
+    ("database", "sentence"),
+    [
+        ("migrations", "migrations is no regular file; give the name of a database."),
+        ("no/x.db", "no/x.db can't be made: there is no directory no; make it, or correct the na"),
+    ],
+)
+def test_what_can_be_no_database_is_promised_nothing(
+    here: Path,
+    capsys: pytest.CaptureFixture[str],
+    option: list[str],
+    database: str,
+    sentence: str,
+) -> None:
+    assert main(["migrate", database, str(here / "migrations"), *option]) == 2
+    out, err = capsys.readouterr()
+    assert (out, sentence in err) == ("", True)
+
+
+def test_what_was_applied_before_one_that_fails_is_told(run: Run, here: Path) -> None:
+    (here / "migrations" / "0003_c.sql").write_text("CREATE TABEL c (x)")
+    code, out, err = run("migrations")
+    assert (code, out) == (1, "applied 0001_a\napplied 0002_b\n")
+    assert err.startswith("trio-sqlrepo: Migration 0003_c failed: ")
+    code, out, _ = run("migrations")
+    assert (code, out) == (1, "")
+
+
+def test_a_database_that_is_broken_by_then_hides_no_error(
+    run: Run, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spoil(*_: object) -> None:
+        (here / "app.db").write_text("no database " * 100)
+        raise MigrationError("The sentence.")
+
+    monkeypatch.setattr(trio, "run", spoil)
+    assert run("migrations") == (1, "", "trio-sqlrepo: The sentence.\n")
+
+
+def test_a_script_of_python_that_ends_the_program_has_failed(run: Run, here: Path) -> None:
+    (here / "migrations" / "0003_c.py").write_text("import sys\nsys.exit(4)")
+    for option in ([], ["--dry-run"]):
+        code, _, err = run("migrations", *option)
+        assert code == 1
+        assert err.startswith("trio-sqlrepo: Migration 0003_c failed: ")
+        assert "0003_c.py, line 2: SystemExit raised." in err
 
 
 def test_a_newer_database_is_refused(run: Run, here: Path) -> None:

@@ -116,6 +116,7 @@ def test_a_declaration_that_raises_at_its_import_is_told_as_it_is(app: App) -> N
     ("migrations", "sentence"),
     [
         ("wat", "--migrations wat: there is no such directory; give one, or package.module:NAME."),
+        ("empty", "The directory empty holds no NNNN_name.sql or NNNN_name.py file; give the one"),
         ("chat:wat", "'chat:wat' leads nowhere"),
         ("chat:SCRIPT", "'chat:SCRIPT' is an object of type str; migrations are a directory"),
         ("chat:NONE", "'chat:NONE' is an object of type NoneType; migrations are"),
@@ -125,6 +126,7 @@ def test_a_declaration_that_raises_at_its_import_is_told_as_it_is(app: App) -> N
     ],
 )
 def test_migrations_that_are_none_are_refused(app: App, migrations: str, sentence: str) -> None:
+    app.write("empty/notes.txt", "")
     app.write("more.py", "from chat import *\nSCRIPT = ''\nNONE = None")
     migrations = migrations.replace("chat:S", "more:S").replace("chat:N", "more:N")
     sentence = sentence.replace("chat:S", "more:S").replace("chat:N", "more:N")

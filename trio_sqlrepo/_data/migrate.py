@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from hashlib import sha256
 from traceback import walk_tb
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Final, TypeAlias, final
 
 import attrs
 
@@ -32,6 +32,7 @@ from trio_sqlrepo._data.migration import Migration, label, normalised
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from trio_sqlrepo._base.job import Row
     from trio_sqlrepo._sqlite import Connection
 
 # Recorded once and compared for ever: none of these may change its meaning. `number` is the order
@@ -245,7 +246,7 @@ def _broken_keys(migration: Migration, violations: Sequence[str]) -> str:
 
 def _make_record(driver: Driver) -> None:
     """Make the table, or give one from before there were namespaces its column."""
-    is_old = _shape(driver) is _READ_OLD_RECORD
+    is_old = _shape(lambda sql: driver.execute(sql, ())) is _READ_OLD_RECORD
     if is_old:
         driver.execute(_PUT_OLD_ASIDE, ())
     driver.execute(_CREATE_RECORD, ())
@@ -257,8 +258,11 @@ def _make_record(driver: Driver) -> None:
 # -- what is applied -------------------------------------------------------------------------
 
 
+@final
 @attrs.frozen
-class _Applied:
+class Applied:
+    """A line of the record."""
+
     namespace: str
     name: str
     checksum: str
@@ -269,13 +273,21 @@ class _Applied:
         return label(self.namespace, self.name)
 
 
+# By namespace and in order.
+Record: TypeAlias = "Mapping[str, Sequence[Applied]]"
+
+
 def look(driver: Driver, migrations: Sequence[Migration]) -> tuple[MigrationState, ...]:
     """Say of each migration when the database has had it. Reads only.
 
     Raises:
         MigrationError: what is recorded as applied is not how the migrations of a namespace begin.
     """
-    recorded = _recorded(driver)
+    return compare(read_record(lambda sql: driver.execute(sql, ())), migrations)
+
+
+def compare(recorded: Record, migrations: Sequence[Migration]) -> tuple[MigrationState, ...]:
+    """Say of each migration when it was applied, by the record. Raises as `look`."""
     namespaces = dict.fromkeys(migration.namespace for migration in migrations)
     for namespace in namespaces:
         known = [migration for migration in migrations if migration.namespace == namespace]
@@ -294,25 +306,25 @@ def _pending(driver: Driver, migrations: Sequence[Migration]) -> tuple[Migration
     return tuple(state.migration for state in states if state.applied_at is None)
 
 
-def _shape(driver: Driver) -> str | None:
+def _shape(ask: Callable[[str], list[Row]]) -> str | None:
     """How the record is read; None: there is none."""
-    ((columns, namespaces),) = driver.execute(_LOOK_AT_RECORD, ())
+    ((columns, namespaces),) = ask(_LOOK_AT_RECORD)
     if not columns:
         return None
     return _READ_RECORD if namespaces else _READ_OLD_RECORD
 
 
-def _recorded(driver: Driver) -> Mapping[str, Sequence[_Applied]]:
-    """What the database has had, by namespace and in order."""
-    recorded: dict[str, list[_Applied]] = {}
-    if (read := _shape(driver)) is not None:
-        for row in driver.execute(read, ()):
-            done = _Applied(*map(str, row))
+def read_record(ask: Callable[[str], list[Row]]) -> Record:
+    """What the database has had, by somebody who runs a statement and gives its rows."""
+    recorded: dict[str, list[Applied]] = {}
+    if (read := _shape(ask)) is not None:
+        for row in ask(read):
+            done = Applied(*map(str, row))
             recorded.setdefault(done.namespace, []).append(done)
     return recorded
 
 
-def _check_beginning(applied: Sequence[_Applied], migrations: Sequence[Migration]) -> None:
+def _check_beginning(applied: Sequence[Applied], migrations: Sequence[Migration]) -> None:
     """See that what is applied is how the migrations of its namespace begin."""
     for done, migration in zip(applied, migrations, strict=False):
         if done.name != migration.name:
@@ -333,9 +345,9 @@ def _check_beginning(applied: Sequence[_Applied], migrations: Sequence[Migration
 
 
 def _parted(
-    done: _Applied,
+    done: Applied,
     migration: Migration,
-    applied: Sequence[_Applied],
+    applied: Sequence[Applied],
     migrations: Sequence[Migration],
 ) -> str:
     """Say how the record and the migrations part, where `done` meets another, `migration`."""

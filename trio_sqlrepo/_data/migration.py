@@ -251,6 +251,11 @@ def _from_directory(directory: Traversable) -> tuple[Migration, ...]:
     return tuple(_from_file(file) for file in files.values())
 
 
+def is_empty(directory: Traversable) -> bool:
+    """Whether a directory holds no migrations. Raises as `read_migrations`; blocks on the disk."""
+    return not _files_in_order(directory)
+
+
 def _from_file(file: Traversable) -> Migration:
     text = _read(file)
     stem, _, suffix = file.name.rpartition(".")

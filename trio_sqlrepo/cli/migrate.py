@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import trio
 import typer
 
-from trio_sqlrepo import PoolConfig, SQLiteConfig, open_database
+from trio_sqlrepo import PoolConfig, SQLiteConfig, SqlRepoError, open_database
 from trio_sqlrepo._base.driver import Role
-from trio_sqlrepo._data.migrate import MigrationState, look, rehearse
+from trio_sqlrepo._data.migrate import MigrationState, compare, look, read_record, rehearse
 from trio_sqlrepo._data.migration import Migration, read_migrations
 from trio_sqlrepo._sqlite import open_driver
+from trio_sqlrepo._sqlite.looking import look as look_from_outside
 from trio_sqlrepo.cli.interrupt import ctrl_c_calls
 from trio_sqlrepo.cli.options import SqliteOption  # noqa: TC001  # typer reads the annotations
 from trio_sqlrepo.cli.refusal import Refused
-from trio_sqlrepo.cli.target import find, find_instance
+from trio_sqlrepo.cli.target import check_directory, find, find_instance
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+
+    from trio_sqlrepo._data.migrate import Record
+    from trio_sqlrepo._sqlite import Connection
 
 
 def migrate(
@@ -43,12 +47,11 @@ def migrate(
     """Apply the migrations that a database has not had yet."""
     if status and dry_run:
         raise Refused("Give --status or --dry-run, not both.")
-    if str(database) == ":memory:":
-        raise Refused("DATABASE must be a file: one in memory ends with this command.")
+    _check_target(database)
     config = find_instance("--sqlite", sqlite, SQLiteConfig) or SQLiteConfig()
     known = _read(migrations)
     if status:
-        _print_states(_look(database, config, known))
+        _print_states(_status(database, config, known))
     elif dry_run:
         _rehearse(database, config, known)
     else:
@@ -56,22 +59,57 @@ def migrate(
     return 0
 
 
+def _check_target(database: Path) -> None:
+    """Refuse what can be no database, before anything is promised of it."""
+    if str(database) == ":memory:":
+        raise Refused("DATABASE must be a file: one in memory ends with this command.")
+    if database.exists() and not database.is_file():
+        raise Refused(f"{database} is no regular file; give the name of a database.")
+    if not database.parent.is_dir():
+        raise Refused(
+            f"{database} can't be made: there is no directory {database.parent}; make it, or"
+            " correct the name."
+        )
+
+
 def _read(name: str) -> tuple[Migration, ...]:
     directory = Path(name)
-    if not directory.is_dir() and ":" not in name:
+    if directory.is_dir():
+        check_directory(directory)
+        return read_migrations(directory)
+    if ":" not in name:
         raise Refused(f"{name!r} is neither a directory nor a name like yourapp.schema:MIGRATIONS.")
     try:
-        return read_migrations(directory if directory.is_dir() else find(name))
+        known = read_migrations(find(name))
     except TypeError as error:
         raise Refused(str(error)) from error
+    if not known:
+        raise Refused(f"{name!r} names no migrations, it is None or empty; correct the name.")
+    return known
+
+
+def _status(
+    database: Path, sqlite: SQLiteConfig, known: Sequence[Migration]
+) -> tuple[MigrationState, ...]:
+    """What a file has had, by one who may only read it. None is made."""
+    if not database.exists():
+        return compare({}, known)
+
+    def ask(connection: Connection) -> Record:
+        return read_record(lambda sql: connection.execute(sql).fetchall())
+
+    return compare(look_from_outside(str(database), sqlite, ask), known)
 
 
 def _look(
     database: Path, sqlite: SQLiteConfig, known: Sequence[Migration]
 ) -> tuple[MigrationState, ...]:
-    """What a file has had. It is left as it is, in its journal mode; none is made."""
+    """Say the same of a file that is to be written. What a crash has left beside it is no matter.
+
+    It stays in its journal mode; none is made.
+    """
     if not database.exists():
-        return tuple(MigrationState(migration, None) for migration in known)
+        return compare({}, known)
     driver = open_driver(str(database), sqlite, Role.READER, create=False, keep_mode=True)
     with closing(driver):
         return look(driver, known)
@@ -91,13 +129,27 @@ def _rehearse(database: Path, sqlite: SQLiteConfig, known: Sequence[Migration]) 
 
 
 def _apply(database: Path, sqlite: SQLiteConfig, known: Sequence[Migration]) -> None:
-    states = _look(database, sqlite, known)
-    pending = [state.migration for state in states if state.applied_at is None]
-    trio.run(_open, database, sqlite, known)
+    pending = _pending(_look(database, sqlite, known))
+    try:
+        trio.run(_open, database, sqlite, known)
+    except BaseException:
+        # Those before the one that failed stay, and nobody else says so.
+        with suppress(SqlRepoError):
+            left = _pending(_look(database, sqlite, known))
+            _print_applied(migration for migration in pending if migration not in left)
+        raise
     # Another process may have applied some of them at the same time: they are applied.
-    for migration in pending:
-        print(f"applied {migration.label}")
+    _print_applied(pending)
     _print_end(database, known, changed=bool(pending))
+
+
+def _pending(states: Sequence[MigrationState]) -> list[Migration]:
+    return [state.migration for state in states if state.applied_at is None]
+
+
+def _print_applied(migrations: Iterable[Migration]) -> None:
+    for migration in migrations:
+        print(f"applied {migration.label}", flush=True)  # before what is said on stderr
 
 
 async def _open(database: Path, sqlite: SQLiteConfig, known: Sequence[Migration]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from trio_sqlrepo import DeclarationError, Repository
-from trio_sqlrepo._data.migration import read_migrations
+from trio_sqlrepo._data.migration import is_empty, read_migrations
 from trio_sqlrepo.cli.refusal import Failed, Refused
 
 if TYPE_CHECKING:
@@ -109,12 +109,22 @@ def find_migrations(option: str | None, target: str) -> MigrationSource:
         return _checked(found, f"{module}:{_MIGRATIONS}")
     directory = Path(option)
     if directory.is_dir():
+        check_directory(directory)
         return directory
     if ":" not in option:
         raise Refused(
             f"--migrations {option}: there is no such directory; give one, or package.module:NAME."
         )
     return _checked(find(option), option)
+
+
+def check_directory(directory: Path) -> None:
+    """Refuse a directory without migrations: far more often a wrong name than a wish."""
+    if is_empty(directory):
+        raise Refused(
+            f"The directory {directory} holds no NNNN_name.sql or NNNN_name.py file; give the one"
+            " where the migrations are."
+        )
 
 
 def _checked(found: Any, target: str) -> MigrationSource:
