@@ -74,6 +74,15 @@ def test_a_package_has_what_it_imports_from_within_but_nothing_generic(app: App)
         ("chat:Message", "'chat:Message' gives the class Message, which is no repository class;"),
         ("chat:MIGRATIONS", "gives an object of type str, which is no repository class;"),
         ("chat:NOTHING", "'chat:NOTHING' is empty; there is nothing to check."),
+        (
+            "chat:Messages.get",
+            (
+                "'chat:Messages.get' names a @query of Messages; check its class, chat:Messages."
+                " For one query there is `explain`."
+            ),
+        ),
+        ("chat:Messages.tidy", "'chat:Messages.tidy' names a @transaction of Messages; check its"),
+        ("chat:Messages.__name__", "gives an object of type str, which is no repository class;"),
     ],
 )
 def test_what_leads_nowhere_is_a_sentence(app: App, target: str, sentence: str) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from trio_sqlrepo import DeclarationError, Repository
 from trio_sqlrepo._data.migration import is_empty, read_migrations
+from trio_sqlrepo._query.declare import declarations_of
 from trio_sqlrepo.cli.refusal import Failed, Refused
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def find_repositories(target: str) -> list[type[Repository]]:
         Failed: the module, or the function that should give them, raises.
     """
     found = find(target)
+    _refuse_query(target)
     if ":" not in target:
         classes = _defined_in(found)
         if not classes:
@@ -87,6 +89,22 @@ def find_repositories(target: str) -> list[type[Repository]]:
     if not classes:
         raise Refused(f"{target!r} is empty; there is nothing to check.")
     return classes
+
+
+def _refuse_query(target: str) -> None:
+    """Tell one who names a single query which command is for that."""
+    owner_path, _, name = target.rpartition(".")
+    if ":" not in owner_path:
+        return
+    owner = find(owner_path)
+    if not (isinstance(owner, type) and issubclass(owner, Repository)):
+        return
+    declaration = declarations_of(owner).get(name)
+    if declaration is not None:
+        raise Refused(
+            f"{target!r} names a @{declaration.kind.value} of {owner.__name__}; check its class,"
+            f" {owner_path}. For one query there is `explain`."
+        )
 
 
 def find_migrations(option: str | None, target: str) -> MigrationSource:
