@@ -153,7 +153,7 @@ def read_migrations(source: MigrationSource) -> tuple[Migration, ...]:
         source: a directory of `NNNN_name.sql` and `NNNN_name.py` files (UTF-8), applied by number;
             or a `MigrationSet`; or a sequence of `Migration`, SQL scripts, directories and sets,
             applied as they stand, a script being named by its position among the application's own
-            (`0001`, `0002`, …); or None.
+            (`0001`, `0002`, …); or None, which is the same as an empty sequence.
 
     Raises:
         TypeError: `source` is none of these.

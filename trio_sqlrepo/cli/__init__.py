@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,14 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that `arguments` name (the process's own by default); give its exit code."""
+    try:
+        return _main(arguments)
+    except KeyboardInterrupt:  # while modules are imported, or a message is printed
+        print("trio-sqlrepo: interrupted.", file=sys.stderr)
+        return 128 + signal.SIGINT
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     try:
         from trio_sqlrepo.cli.app import run
     except ModuleNotFoundError as error:
