@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import builtins
 import importlib
+import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import trio
 import typer
 
-from tests.support import run_child
+from tests.cli.apps import App
+from tests.support import CHILD_TIMEOUT, run_child
 from trio_sqlrepo import OpenError
 from trio_sqlrepo.cli import main
-from trio_sqlrepo.cli.app import app
+from trio_sqlrepo.cli.app import _with_help
+from trio_sqlrepo.cli.app import app as command_line
 from trio_sqlrepo.cli.demo import Plan
 
 
@@ -35,6 +38,8 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["wat"], "No such command 'wat'"),
         (["--wat"], "No such option: --wat"),
         (["demo", "--wat"], "No such option: --wat"),
+        (["demo", "extra"], "(extra). See `trio-sqlrepo demo --help`."),
+        (["migrate"], "Missing argument 'database'. See `trio-sqlrepo migrate --help`."),
         (["demo", "extra"], "unexpected extra argument"),
         (["demo", "--seconds", "x"], "Invalid value for '--seconds'"),
         (["demo", "--seconds", "0"], "--seconds must be a number above 0; it is 0."),
@@ -52,6 +57,20 @@ def test_what_cannot_be_done_is_one_sentence(
     assert sentence in refusal(capsys, *arguments)
 
 
+@pytest.mark.parametrize(
+    ("said", "shown"), [("That is wrong", "That is wrong."), ("Is it x?", "Is it x?")]
+)
+def test_a_mistake_of_the_call_is_told_with_the_help_there_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], said: str, shown: str
+) -> None:
+    def mistaken(_: Plan) -> NoReturn:
+        raise typer.BadParameter(said)
+
+    monkeypatch.setattr("trio_sqlrepo.cli.app.run_demo", mistaken)
+    assert refusal(capsys, "demo") == f"Invalid value: {shown} See `trio-sqlrepo demo --help`.\n"
+    assert _with_help(typer.BadParameter(said)) == f"Invalid value: {shown}"
+
+
 def test_help_is_given(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     out = capsys.readouterr().out
@@ -63,7 +82,7 @@ def test_help_is_given(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_every_command_shows_an_example(capsys: pytest.CaptureFixture[str]) -> None:
-    commands = [each.callback for each in app.registered_commands]
+    commands = [each.callback for each in command_line.registered_commands]
     names = [each.__name__ for each in commands if each is not None]
     assert {"check", "demo", "explain", "stats"} <= set(names)
     for name in names:
@@ -81,6 +100,14 @@ def test_ctrl_c_in_any_command_is_a_sentence(
         raise raised
 
     monkeypatch.setattr("trio_sqlrepo.cli.app.run_demo", interrupt)
+    assert main(["demo"]) == 130
+    assert capsys.readouterr().err == "trio-sqlrepo: interrupted.\n"
+
+
+def test_ctrl_c_while_modules_are_imported_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    without(monkeypatch, "typer", KeyboardInterrupt())
     assert main(["demo"]) == 130
     assert capsys.readouterr().err == "trio-sqlrepo: interrupted.\n"
 
@@ -132,7 +159,10 @@ def test_another_missing_module_is_no_secret(monkeypatch: pytest.MonkeyPatch) ->
         main(["demo"])
 
 
-def without(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+def without(
+    monkeypatch: pytest.MonkeyPatch, missing: str, error: BaseException | None = None
+) -> None:
+    error = error or ModuleNotFoundError(f"No module named {missing!r}", name=missing)
     for name in list(sys.modules):
         if name.startswith("trio_sqlrepo.cli."):
             monkeypatch.delitem(sys.modules, name)
@@ -140,7 +170,7 @@ def without(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
 
     def importing(name: str, *args: Any, **kwargs: Any) -> Any:
         if name == missing or name.startswith(f"{missing}."):
-            raise ModuleNotFoundError(f"No module named {missing!r}", name=missing)
+            raise error
         return genuine(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", importing)
@@ -155,6 +185,40 @@ def test_an_error_of_the_database_is_a_sentence(
     monkeypatch.setattr(trio, "run", run)
     assert main(["demo", "--path", str(db_path)]) == 1
     assert capsys.readouterr().err == "trio-sqlrepo: It cannot be opened.\n"
+
+
+@pytest.mark.parametrize("command", ["stats", "migrate", "backup"])
+def test_what_is_no_database_is_told_with_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    text, scripts = tmp_path / "text.db", tmp_path / "0001_a.sql"
+    text.write_text("no database " * 100)
+    scripts.write_text("CREATE TABLE a (x)")
+    more = {"stats": (), "migrate": (str(tmp_path),), "backup": (str(tmp_path / "copy.db"),)}
+    assert main([command, str(text), *more[command]]) == 1
+    assert capsys.readouterr().err == (
+        f"trio-sqlrepo: {text} is no SQLite database, or is encrypted. Correct the path; of an"
+        " encrypted file give a decrypted copy.\n"
+    )
+
+
+def test_what_another_process_has_locked_is_told_with_what_to_do(app: App) -> None:
+    app.write(
+        "more.py", "from trio_sqlrepo import SQLiteConfig\nSQLITE = SQLiteConfig(busy_timeout=0)"
+    )
+    hold = (
+        "import apsw, sys; c = apsw.Connection('app.db'); c.execute('CREATE TABLE t (x)');"
+        "c.execute('BEGIN EXCLUSIVE'); print(flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=app.folder
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline()
+        told = app.failure("check", "chat", "--database", "app.db", "--sqlite", "more:SQLITE")
+        child.communicate(timeout=CHILD_TIMEOUT)
+    assert "another process has locked it for longer than" in told
+    assert told.endswith(" Try again when the process that holds the lock has finished.")
 
 
 def test_ctrl_c_outside_of_the_load_is_a_sentence(
@@ -172,4 +236,4 @@ def test_the_package_is_a_command() -> None:
     importlib.import_module("trio_sqlrepo.__main__")  # as documentation tools do; runs nothing
     child = run_child("-m", "trio_sqlrepo", "wat")
     assert (child.returncode, child.stdout) == (2, "")
-    assert child.stderr == "trio-sqlrepo: No such command 'wat'.\n"
+    assert child.stderr == "trio-sqlrepo: No such command 'wat'. See `trio-sqlrepo --help`.\n"

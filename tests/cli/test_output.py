@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import socket
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -34,8 +36,23 @@ def test_a_full_disk_behind_the_output_is_a_sentence(
         assert main(command.split()) == 1
         monkeypatch.undo()
     said = capsys.readouterr().err
-    assert said == "trio-sqlrepo: The output cannot be written: No space left on device.\n"
+    assert said == (
+        "trio-sqlrepo: The output cannot be written: No space left on device; make room, or print"
+        " elsewhere.\n"
+    )
     assert app.folder.exists()
+
+
+def test_what_the_system_refuses_else_is_not_blamed_on_the_output(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> NoReturn:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(socket, "socketpair", refuse)
+    assert app.failure("check", "chat") == (
+        "The system refused what the command needs: Too many open files; try again when it can."
+    )
 
 
 def test_a_reader_that_has_gone_is_no_error_to_tell_of(
@@ -96,7 +113,7 @@ def test_a_path_that_may_not_be_looked_at_is_a_sentence(
     monkeypatch.setattr(Path, "is_dir", lambda path: path.name != "app.db" and bool(path.stat()))
     monkeypatch.setattr(Path, "exists", lambda path: bool(path.stat()))
     said = app.refusal(*command.format("hidden").split())
-    assert said == "hidden cannot be used: Permission denied."
+    assert said == "hidden cannot be used: Permission denied; give another path."
 
 
 def test_a_working_directory_that_is_gone_is_a_sentence(tmp_path: Path) -> None:

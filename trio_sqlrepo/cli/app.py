@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import os
 import signal
 import sys
 from pathlib import Path
@@ -11,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Final, cast
 
 import typer
 
-from trio_sqlrepo import SqlRepoError
+from trio_sqlrepo import DatabaseLocked, SqlRepoError
 from trio_sqlrepo.cli.backup import backup
 from trio_sqlrepo.cli.check.command import check
 from trio_sqlrepo.cli.demo import Plan, run_demo
 from trio_sqlrepo.cli.explain import explain
 from trio_sqlrepo.cli.migrate import migrate
+from trio_sqlrepo.cli.output import Output, fit_output
 from trio_sqlrepo.cli.refusal import Failed, Refused
 from trio_sqlrepo.cli.stats import stats
 from trio_sqlrepo.cli.target import working_directory_importable
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 # What typer raises for options it cannot read. Older ones raise click's own class, newer ones one
 # of theirs; both show this child of it.
 _UsageError: Final = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[1])
+_NO_DATABASE: Final = 26  # SQLITE_NOTADB
 _INTERRUPTED: Final = 128 + signal.SIGINT  # what a shell expects of a process that Ctrl-C has ended
 
 app: Final = typer.Typer(
@@ -70,48 +70,69 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
     2, and one sentence, for what cannot be done; 1 for what is found to be broken.
     """
+    with fit_output() as output:
+        return _run(arguments, output)
+
+
+def _run(arguments: Sequence[str] | None, output: Output) -> int:
     command = typer.main.get_command(app)
-    _make_writable()
     try:
         with working_directory_importable():
             code = command.main(
-                args=None if arguments is None else list(arguments), standalone_mode=False
+                args=None if arguments is None else list(arguments),
+                prog_name=app.info.name,  # whatever `python -m` makes of it
+                standalone_mode=False,
             )
-        sys.stdout.flush()  # here, where it can be caught
+        output.flush()  # here, where it can be caught
     except Refused as refusal:
         return _say(str(refusal), 2)
     except _UsageError as error:
-        return _say(error.format_message(), 2)
+        return _say(_with_help(error), 2)
     except (Failed, SqlRepoError) as error:
-        return _say(str(error), 1)
+        return _say(f"{error}{_advice(error)}", 1)
     except typer.Abort:  # what older versions of typer make of Ctrl-C
         code = _INTERRUPTED
     except OSError as error:
-        return _tell_of(error)
+        return _tell_of(error, output)
     if code == _INTERRUPTED:
         return _say("interrupted.", _INTERRUPTED)
     return code or 0
 
 
-def _make_writable() -> None:
-    """See to it that printing does not fail by itself."""
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is None:  # closed by the shell: `>&-`
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123  # stays
-        elif isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # an arrow, in ASCII or a code page
+def _with_help(error: typer.BadParameter) -> str:
+    said = error.format_message()
+    if not said.endswith((".", "?")):
+        said += "."
+    return said if error.ctx is None else f"{said} See `{error.ctx.command_path} --help`."
 
 
-def _tell_of(error: OSError) -> int:
-    """Say what the system refused: a path that the command was given, or the output."""
+def _advice(error: Exception) -> str:
+    """What to do, where the library's sentence leaves that to the application."""
+    if isinstance(error, DatabaseLocked):
+        return " Try again when the process that holds the lock has finished."
+    if getattr(error.__cause__, "result", None) == _NO_DATABASE:
+        return " Correct the path; of an encrypted file give a decrypted copy."
+    return ""
+
+
+def _tell_of(error: OSError, output: Output) -> int:
+    """Say what the system refused: the output, a path that the command was given, or another."""
+    if error is output.error:
+        output.drop()
+        if isinstance(error, BrokenPipeError):  # `| head`: nobody reads on
+            return 1
+        return _say(
+            f"The output cannot be written: {_why(error)}; make room, or print elsewhere.", 1
+        )
     if error.filename is not None:
-        return _say(f"{error.filename} cannot be used: {error.strerror}.", 2)
-    # What is still buffered would be written at exit, and fail there.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    if isinstance(error, BrokenPipeError):  # `| head`: nobody reads on
-        return 1
-    return _say(f"The output cannot be written: {error.strerror or error}.", 1)
+        return _say(f"{error.filename} cannot be used: {_why(error)}; give another path.", 2)
+    return _say(
+        f"The system refused what the command needs: {_why(error)}; try again when it can.", 1
+    )
+
+
+def _why(error: OSError) -> str:
+    return error.strerror or str(error)
 
 
 def _say(sentence: str, code: int) -> int:
