@@ -14,6 +14,7 @@ import pytest
 from tests.cli.apps import App
 from tests.support import run_child
 from trio_sqlrepo.cli import main
+from trio_sqlrepo.cli.output import fit_output
 
 FULL = Path("/dev/full")
 
@@ -81,6 +82,18 @@ def test_what_an_encoding_lacks_is_replaced(app: App, monkeypatch: pytest.Monkey
 def test_an_output_of_any_make_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", io.StringIO())  # as contextlib.redirect_stdout puts there
     assert main(["--help"]) == 0
+
+
+def test_the_output_is_the_callers_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", before)
+    assert main(["--help"]) == 0
+    assert sys.stdout is before
+    quiet = io.StringIO()
+    with fit_output() as output:
+        assert output.getvalue() == before.getvalue()
+        monkeypatch.setattr(sys, "stdout", quiet)  # as typer does where nobody reads on
+    assert sys.stdout is quiet
 
 
 @pytest.mark.parametrize(
