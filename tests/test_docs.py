@@ -13,6 +13,7 @@ from tests.support import ROOT, run_child
 
 README = ROOT / "README.md"
 EXAMPLES = ROOT / "examples"
+FOLLOWED = {ROOT / "docs" / "tutorial.md"}  # files and commands: tests/test_tutorial.py runs them
 
 DEMO_COMMAND = (
     "python3 -m venv .venv && .venv/bin/pip install -e '.[cli]'"
@@ -91,8 +92,8 @@ def script_of(text: str) -> str:
 
 
 def documents() -> list[Path]:
-    found = [README, *sorted((ROOT / "docs").rglob("*.md"))]
-    return [path for path in found if path.exists() and script_of(path.read_text("utf-8"))]
+    found = {README, *(ROOT / "docs").rglob("*.md")} - FOLLOWED
+    return [path for path in sorted(found) if script_of(path.read_text("utf-8"))]
 
 
 def run_to_its_end(script: Path, cwd: Path) -> None:
