@@ -222,7 +222,10 @@ class Copy:
     def _look_at_target(self) -> None:
         target = self._target
         if not os.path.isdir(self._directory):  # noqa: PTH112
-            self._fail(f"can't be made: there is no directory {self._directory}")
+            self._fail(
+                f"can't be made: there is no directory {self._directory}; make it, or correct the"
+                " path"
+            )
         if self._source != MEMORY:
             real = os.path.realpath(self._source)
             if target in {real + suffix for suffix in ("", *_SIDECARS)} or _are_same(target, real):

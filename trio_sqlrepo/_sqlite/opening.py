@@ -108,7 +108,10 @@ def _check_path(path: str) -> bool:
     except FileNotFoundError:
         parent = os.path.dirname(path)  # noqa: PTH120
         if not os.path.isdir(parent):  # noqa: PTH112
-            raise OpenError(f"{path} can't be made: there is no directory {parent}.") from None
+            raise OpenError(
+                f"{path} can't be made: there is no directory {parent}; make it, or correct the"
+                " path."
+            ) from None
         return False
     except OSError as error:
         raise OpenError(f"{path} can't be reached: {error.strerror}.") from error
@@ -240,7 +243,10 @@ def _unopened(path: str, error: Exception, busy: BusyHandler) -> Exception:
     if code == apsw.SQLITE_FULL:
         return report.error(DiskFull, f"{path} can't be made a database: the disk is full.")
     if code == apsw.SQLITE_NOTADB:
-        failure = OpenError(f"{path} is no SQLite database, or is encrypted.")
+        failure = OpenError(
+            f"{path} is no SQLite database, or is encrypted. Correct the path; of an encrypted file"
+            " give a decrypted copy."
+        )
     elif code in {apsw.SQLITE_CANTOPEN, apsw.SQLITE_READONLY, apsw.SQLITE_PERM}:
         failure = OpenError(
             f"{path}, or a file beside it, can't be opened for writing ({report.name});"

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 # What typer raises for options it cannot read. Older ones raise click's own class, newer ones one
 # of theirs; both show this child of it.
 _UsageError: Final = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[1])
-_NO_DATABASE: Final = 26  # SQLITE_NOTADB
 _INTERRUPTED: Final = 128 + signal.SIGINT  # what a shell expects of a process that Ctrl-C has ended
 
 app: Final = typer.Typer(
@@ -89,7 +88,8 @@ def _run(arguments: Sequence[str] | None, output: Output) -> int:
     except _UsageError as error:
         return _say(_with_help(error), 2)
     except (Failed, SqlRepoError) as error:
-        return _say(f"{error}{_advice(error)}", 1)
+        again = " Try again when the process that holds the lock has finished."
+        return _say(f"{error}{again if isinstance(error, DatabaseLocked) else ''}", 1)
     except typer.Abort:  # what older versions of typer make of Ctrl-C
         code = _INTERRUPTED
     except OSError as error:
@@ -104,15 +104,6 @@ def _with_help(error: typer.BadParameter) -> str:
     if not said.endswith((".", "?")):
         said += "."
     return said if error.ctx is None else f"{said} See `{error.ctx.command_path} --help`."
-
-
-def _advice(error: Exception) -> str:
-    """What to do, where the library's sentence leaves that to the application."""
-    if isinstance(error, DatabaseLocked):
-        return " Try again when the process that holds the lock has finished."
-    if getattr(error.__cause__, "result", None) == _NO_DATABASE:
-        return " Correct the path; of an encrypted file give a decrypted copy."
-    return ""
 
 
 def _tell_of(error: OSError, output: Output) -> int:

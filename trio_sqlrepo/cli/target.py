@@ -8,10 +8,10 @@ import traceback
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from trio_sqlrepo import DeclarationError, Repository
-from trio_sqlrepo._data.migration import is_empty, read_migrations
+from trio_sqlrepo._data.migration import CONVENTIONAL_NAME, is_empty, read_migrations
 from trio_sqlrepo._query.declare import declarations_of
 from trio_sqlrepo.cli.refusal import Failed, Refused
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from trio_sqlrepo._data.migration import MigrationSource
 
 T = TypeVar("T")
-
-_MIGRATIONS: Final = "MIGRATIONS"
 
 
 @contextmanager
@@ -118,13 +116,13 @@ def find_migrations(option: str | None, target: str) -> MigrationSource:
     """
     if option is None:
         module = target.partition(":")[0]
-        found = getattr(find(module), _MIGRATIONS, None)
+        found = getattr(find(module), CONVENTIONAL_NAME, None)
         if found is None:
             raise Refused(
-                f"{module} has no {_MIGRATIONS}; say what the schema is: --migrations DIRECTORY,"
-                " --migrations package.module:NAME, or --database FILE."
+                f"{module} has no {CONVENTIONAL_NAME}; say what the schema is: --migrations"
+                " DIRECTORY, --migrations package.module:NAME, or --database FILE."
             )
-        return _checked(found, f"{module}:{_MIGRATIONS}")
+        return _checked(found, f"{module}:{CONVENTIONAL_NAME}")
     directory = Path(option)
     if directory.is_dir():
         check_directory(directory)
