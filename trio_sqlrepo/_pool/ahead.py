@@ -65,9 +65,7 @@ class Ahead:
         return self._answer is not None
 
     def answer(self, error: BaseException | None) -> None:
-        """The job has ended. Cannot raise; a second answer is nothing."""
-        if self._answer is not None:
-            return
+        """The job has ended. Cannot raise. Called once: from then on the job knows no holder."""
         job = self._job
         job.holder = None  # a circle would keep the rows until the garbage collector comes
         self._answer = outcome.Value(job.value) if error is None else outcome.Error(error)
