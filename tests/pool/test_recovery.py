@@ -105,6 +105,16 @@ async def test_after_three_in_a_row_the_pool_is_failed_and_comes_back(
     assert "house.db is in service again" in caplog.text
 
 
+async def test_where_the_file_is_at_fault_nothing_is_replaced(mock_clock: MockClock) -> None:
+    """Though a connection's end is the first that is heard of it."""
+    async with a_house(max_readers=1) as house:
+        (reader,) = house.readers.workers
+        house.supervisor.recovery.ended(reader, DAMAGED)
+        assert house.pool.state is State.FAILED
+        assert not replaced(house)
+        await pass_time(mock_clock, 0.01, lambda: house.pool.state is State.OPEN)
+
+
 async def test_a_fault_that_several_connections_see_is_one(mock_clock: MockClock) -> None:
     async with a_house(min_readers=4, max_readers=4) as house, trio.open_nursery() as nursery:
         halts = [Halt() for _ in range(4)]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import apsw
+import attrs
 import pytest
 
 from tests.sqlite.support import Holder, fail_once, run_in, writes
@@ -72,23 +74,42 @@ def test_a_disk_that_takes_no_write_is_found(
         writer.verify()
 
 
+@attrs.frozen
+class But:
+    """A connection, but for one pragma."""
+
+    connection: apsw.Connection
+    pragma: str
+    instead: Callable[[], str]  # SQL
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.connection, name)
+
+    def execute(self, sql: str) -> apsw.Cursor:
+        return self.connection.execute(self.instead() if self.pragma in sql else sql)
+
+
+def fail() -> NoReturn:
+    raise apsw.exception_for(apsw.SQLITE_IOERR)
+
+
+def test_what_the_check_finds_is_told(
+    writer: SqliteDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = "SELECT 'Tree 2 page 3: free space corruption'"
+    connection = But(writer._link.connection, "quick_check", lambda: found)
+    monkeypatch.setattr(writer._link, "connection", connection)
+    with pytest.raises(DatabaseCorrupt, match=r"quick_check says: Tree 2 page 3: free space") as c:
+        writer.verify()
+    assert c.value.code == apsw.SQLITE_CORRUPT
+    assert writer.is_clean()
+
+
 @pytest.mark.parametrize("pragma", ["quick_check", "user_version"])
 def test_what_the_disk_says_is_told(
     writer: SqliteDriver, monkeypatch: pytest.MonkeyPatch, pragma: str
 ) -> None:
-    class Failing:
-        """The connection, but for one pragma."""
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(connection, name)
-
-        def execute(self, sql: str) -> apsw.Cursor:
-            if pragma in sql:
-                raise apsw.exception_for(apsw.SQLITE_IOERR)
-            return connection.execute(sql)
-
-    connection = writer._link.connection
-    monkeypatch.setattr(writer._link, "connection", Failing())
+    monkeypatch.setattr(writer._link, "connection", But(writer._link.connection, pragma, fail))
     with pytest.raises(SqlError, match="failed") as caught:
         writer.verify()
     assert caught.value.code == apsw.SQLITE_IOERR
