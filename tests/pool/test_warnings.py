@@ -310,11 +310,13 @@ async def test_a_wal_that_a_reader_holds(
 
 async def test_connections_that_were_replaced(mock_clock: MockClock) -> None:
     async with a_house(warning_error_share=1, health_check_interval=5.0) as house:
-        for _ in range(2):
+        for number in (1, 2):
             with pytest.raises(SqlError, match="on fire"):
                 await house.pool.run(call("failing", Act(raises=broken()), writes=False))
+            # Its end is heard now, not ten seconds later.
+            await until(lambda number=number: len(house.readers.replaced_for) == number)  # type: ignore[misc]
+            await house.at_rest()
             mock_clock.jump(10)
-        await house.at_rest()
         replaced = ReplacedConnections(
             count=2, connection="reader 2", reason="The disk is on fire."
         )
